@@ -1,0 +1,74 @@
+"""What a chat model is: messages in, one reply out. Everything else wraps this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+JSON = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a dialogue."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens as the server counted them; `reasoning` is a part of `output`, `cached` of `input`."""
+
+    input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer and all that is known of how it came about."""
+
+    text: str  # without reasoning
+    reasoning: str = ""
+    finish_reason: str = ""  # as the server said: "stop", "length", "content_filter" …
+    model: str = ""  # as served, which need not be what was asked for
+    usage: Usage = field(default_factory=Usage)
+    attempts: int = 1  # requests sent, failed ones included
+    fingerprint: str = ""  # the server's system_fingerprint, if it has one
+
+
+class ChatModel(Protocol):
+    """Answers one request.
+
+    `name` is shown in every output. `is_language_model` is False for scripted and rule-based
+    stand-ins, so that they are labelled wherever their results appear. `settings` is everything
+    that an answer depends on besides the messages; the ledger stores it and recognises calls by it.
+    """
+
+    name: str
+    is_language_model: bool
+    settings: JSON
+
+    def complete(
+        self, messages: Sequence[Message], *, purpose: str, schema: JSON | None = None
+    ) -> Reply:
+        """Answer `messages`.
+
+        Args:
+            purpose: names the call, e.g. "navigator/3": role, round and, if any, sample.
+            schema: the JSON schema that the answer must have, if the server can be held to one.
+
+        Raises:
+            LLMUnavailable: no answer is to be had now; running again may help.
+        """
+
+
+class LLMUnavailable(RuntimeError):
+    """A model did not answer. The search stops, resumable; the message says what to do."""
+
+
+class CapReached(RuntimeError):
+    """The next call would spend more than the user allowed. The search stops, resumable."""

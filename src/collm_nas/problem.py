@@ -1,0 +1,129 @@
+"""What is being solved: find the best architecture of a space within resource limits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from collm_nas.architecture import Architecture
+from collm_nas.searchspace.base import SearchSpace
+
+Metrics = Mapping[str, float]
+
+
+class CostModel(Protocol):
+    """Predicts or measures what an architecture costs on some hardware, without its accuracy."""
+
+    def costs(self, arch: Architecture) -> Metrics:
+        """Return e.g. `{"macs": 153272970, "params": 1073466}`: multiply-adds, parameters."""
+
+
+class Evaluator(Protocol):
+    """Measures how good an architecture is. Must be safe to call from several threads."""
+
+    def evaluate(self, arch: Architecture) -> Metrics:
+        """Return at least the problem's objective, e.g. `{"val_accuracy": 91.6}` (percent)."""
+
+
+class EvaluationFailed(RuntimeError):
+    """An architecture could not be evaluated; the search records that and goes on."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A band that a cost must lie in, both ends included."""
+
+    metric: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def violation(self, value: float) -> str:
+        """Say by how much `value` misses the band; empty if it does not."""
+        if self.maximum is not None and value > self.maximum:
+            bound, word = self.maximum, "over the maximum"
+        elif self.minimum is not None and value < self.minimum:
+            bound, word = self.minimum, "under the minimum"
+        else:
+            return ""
+        miss = abs(value - bound)
+        percent = f" ({100 * miss / bound:.1f}%)" if bound else ""
+        return f"{self.metric} is {value:,.6g}, {word} of {bound:,.6g} by {miss:,.6g}{percent}"
+
+    def __str__(self) -> str:
+        ends = [("at least", self.minimum), ("at most", self.maximum)]
+        return f"{self.metric} " + " and ".join(f"{w} {v:,.6g}" for w, v in ends if v is not None)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Maximise `objective` over `space`, subject to `limits` on what `hardware` charges."""
+
+    space: SearchSpace
+    hardware: CostModel
+    limits: tuple[Limit, ...] = ()
+    objective: str = "val_accuracy"
+
+    def violations(self, costs: Metrics) -> str:
+        """Say which limits `costs` misses, and by how much; empty if none."""
+        misses = (limit.violation(costs[limit.metric]) for limit in self.limits)
+        return "; ".join(miss for miss in misses if miss)
+
+    def is_feasible(self, arch: Architecture) -> bool:
+        """Tell whether `arch` meets the limits."""
+        return not self.limits or not self.violations(self.hardware.costs(arch))
+
+    def sample(self, rng: random.Random) -> Architecture:
+        """Draw uniformly from the architectures that meet the limits."""
+        return self.first_feasible(self.space.sample, rng)
+
+    def first_feasible(
+        self,
+        draw: Callable[[random.Random], Architecture],
+        rng: random.Random,
+        attempts: int = 10_000,
+    ) -> Architecture:
+        """Draw until an architecture meets the limits.
+
+        Raises:
+            RuntimeError: none did in `attempts` draws.
+        """
+        for _ in range(attempts):
+            if self.is_feasible(arch := draw(rng)):
+                return arch
+        raise RuntimeError(
+            f"no architecture within the limits in {attempts:,} draws: "
+            f"{'; '.join(map(str, self.limits))}. Widen the limits (config key: limits)."
+        )
+
+
+def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit, ...]:
+    """Read `{metric: maximum}` or `{metric: [minimum, maximum]}`, `null` being an open end.
+
+    `metrics` are the costs of any architecture: what can be limited.
+
+    Raises:
+        ValueError: all the problems at once.
+    """
+    parsed, problems = [], []
+    for metric, bounds in limits.items():
+        if metric not in metrics:
+            problems.append(f"limits.{metric}: not a cost; there are {', '.join(sorted(metrics))}")
+            continue
+        ends = bounds if isinstance(bounds, list) and len(bounds) == 2 else [None, bounds]
+        if not all(end is None or _is_number(end) for end in ends):
+            problems.append(f"limits.{metric}: expected a maximum or [min, max], got {bounds!r}")
+            continue
+        low, high = (None if end is None else float(end) for end in ends)
+        if low is not None and high is not None and low > high:
+            problems.append(f"limits.{metric}: the minimum {low} is over the maximum {high}")
+        elif (low, high) != (None, None):
+            parsed.append(Limit(metric, low, high))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return tuple(parsed)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

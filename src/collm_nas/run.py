@@ -1,0 +1,113 @@
+"""What the commands share: building objects from config nodes, and run directories.
+
+A run directory is the memory of one search: repeating a command continues it, so it refuses
+settings that would change results half way, and a second process at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+MISSING = "(not set)"
+
+
+class UserError(Exception):
+    """Something the user can mend. The message says what was wrong, where, and what to do."""
+
+
+def build(node: DictConfig, **runtime: Any) -> Any:
+    """Build the object that `node` describes; `runtime` are the arguments no config can hold.
+
+    They bypass `instantiate`, which would copy a dataclass into a config and lose its methods.
+
+    Raises:
+        UserError: the node has keys that its class does not take, or lacks some.
+    """
+    try:
+        factory = instantiate(node, _partial_=True, _convert_="all")
+        return factory(**runtime)
+    except (TypeError, InstantiationException) as error:
+        key = getattr(node, "_get_full_key", lambda _: "")(None) or node.get("_target_")
+        raise UserError(
+            f"config node `{key}` does not fit {node.get('_target_')}: {error}"
+        ) from error
+
+
+@contextmanager
+def open_run(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> Iterator[Path]:
+    """Create or reopen `run_dir` and hold it while the block runs.
+
+    Args:
+        fixed: the config keys that results depend on; they may not change between two visits.
+
+    Raises:
+        UserError: another process holds it, it was started with other settings, or it cannot be
+            written.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run_dir / ".lock")
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(
+            f"{run_dir} is in use by another process. Wait for it, or give this one another "
+            f"directory: run_dir=…"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write to {run_dir}: {error}. Choose another: run_dir=…") from error
+    try:
+        _refuse_changes(cfg, run_dir, fixed)
+        OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
+        yield run_dir
+    finally:
+        lock.release()
+
+
+def _refuse_changes(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> None:
+    path = run_dir / "config.yaml"
+    if not path.exists():
+        return
+    saved = _flat(OmegaConf.load(path), fixed)
+    now = _flat(cfg, fixed)
+    changed = [
+        f"  {key}: {saved.get(key, MISSING)} -> {now.get(key, MISSING)}"
+        for key in sorted({*saved, *now})
+        if saved.get(key, MISSING) != now.get(key, MISSING)
+    ]
+    if changed:
+        raise UserError(
+            "\n".join(
+                [
+                    f"{run_dir} was started with other settings:",
+                    *changed,
+                    "Use the old settings to continue it, or another directory: run_dir=…",
+                ]
+            )
+        )
+
+
+def _flat(cfg: Any, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the leaves of `keys` by their dotted names."""
+    values = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(values, dict)
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, child in value.items():
+                walk(f"{prefix}.{key}", child)
+        else:
+            flat[prefix] = value
+
+    for key in keys:
+        if key in values:
+            walk(key, values[key])
+    return flat

@@ -1,0 +1,210 @@
+"""What a search space is: named categorical variables, and the architectures they span.
+
+A new space subclasses `SearchSpace`, lists its `variables`, says what an architecture costs and
+what a language model should know about it. Sampling, mutation, crossover, neighbours, decoding of
+an LLM's answer and its error messages come for free.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from collm_nas.architecture import Architecture, InvalidArchitecture, Value
+from collm_nas.searchspace import vocabulary
+from collm_nas.searchspace.vocabulary import Variable, Vocabulary, Word
+
+__all__ = ["Costs", "SearchSpace", "Variable", "shorten", "wrong_keys", "wrong_values"]
+
+Costs = dict[str, float]
+
+
+class SearchSpace(ABC):
+    """The set of all architectures.
+
+    Args:
+        variables: the decisions, in the order in which architectures list them.
+        names: what a language model is told: the `official` names or `opaque` letters.
+        order_seed: permutes the order in which a model is told the options of each variable (and
+            draws the letters of opaque names); `None` keeps the space's own order.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self, variables: Sequence[Variable], names: str, order_seed: int | None = None
+    ) -> None:
+        self.variables = tuple(variables)
+        self.names = names
+        self.order_seed = order_seed
+        self.vocabulary = self._vocabulary()
+
+    @property
+    def task(self) -> str:
+        """Name what the networks are for, as far as a language model may know."""
+        return "image classification"
+
+    @abstractmethod
+    def costs(self, arch: Architecture) -> Costs:
+        """Return the exact costs in closed form: at least `macs` and `params`, as counts."""
+
+    @abstractmethod
+    def knowledge(self, order_seed: object = None) -> str:
+        """Write what a language model is told: choices, format, structure, trade-offs (markdown).
+
+        `order_seed` re-permutes the order of the options for this one telling.
+        """
+
+    def canonical(self, arch: Architecture) -> Architecture:
+        """Map architectures that build the same network to one representative of them."""
+        return arch
+
+    def key(self, arch: Architecture) -> str:
+        """Name a canonical architecture in few characters: for file names, tables and charts."""
+        return "-".join(f"{n[0]}{''.join(map(str, v))}" for n, v in arch.genes)
+
+    def size(self) -> int:
+        """Count the architectures, each network once."""
+        return math.prod(len(v.options) ** v.count for v in self.variables)
+
+    # -- moving about in the space ----------------------------------------------------------
+
+    def sample(self, rng: random.Random) -> Architecture:
+        """Draw every gene uniformly."""
+        return self.build({v.name: rng.choices(v.options, k=v.count) for v in self.variables})
+
+    def mutate(
+        self, arch: Architecture, rng: random.Random, rate: float | Mapping[str, float]
+    ) -> Architecture:
+        """Redraw each gene with probability `rate` (one for all, or one per variable)."""
+        genes = self.full_genes(arch, rng)
+        for v in self.variables:
+            p = rate if isinstance(rate, int | float) else rate[v.name]
+            genes[v.name] = [
+                rng.choice(v.options) if rng.random() < p else g for g in genes[v.name]
+            ]
+        return self.build(genes)
+
+    def crossover(self, a: Architecture, b: Architecture, rng: random.Random) -> Architecture:
+        """Take each gene from either parent with equal probability."""
+        one, other = self.full_genes(a, rng), self.full_genes(b, rng)
+        return self.build(
+            {
+                name: [rng.choice(pair) for pair in zip(one[name], other[name], strict=True)]
+                for name in one
+            }
+        )
+
+    def neighbours(self, arch: Architecture) -> list[Architecture]:
+        """List the other architectures that differ in one gene, without repeats.
+
+        A gene that the change activates takes a value drawn from the architecture's own key.
+        """
+        genes = self.full_genes(arch, random.Random(str(arch)))
+        found: dict[Architecture, None] = {}
+        for v in self.variables:
+            for i, current in enumerate(genes[v.name]):
+                for option in v.options:
+                    if option != current:
+                        changed = [*genes[v.name][:i], option, *genes[v.name][i + 1 :]]
+                        found[self.build({**genes, v.name: changed})] = None
+        found.pop(arch, None)
+        return list(found)
+
+    def full_genes(self, arch: Architecture, rng: random.Random) -> dict[str, list[Value]]:
+        """Return all genes; inactive ones, which `canonical` blanked or cut, are drawn."""
+        return {
+            v.name: [
+                arch[v.name][i]
+                if i < len(arch[v.name]) and arch[v.name][i] in v.options
+                else rng.choice(v.options)
+                for i in range(v.count)
+            ]
+            for v in self.variables
+        }
+
+    def build(self, genes: Mapping[str, Iterable[Value]]) -> Architecture:
+        """Make the canonical architecture of trusted genes, all of them given."""
+        return self.canonical(Architecture.of({v.name: genes[v.name] for v in self.variables}))
+
+    # -- between architectures and what a language model reads and writes -------------------
+
+    def encode(self, arch: Architecture) -> Any:
+        """Write `arch` as the JSON that an LLM reads and writes; the inverse of `decode`."""
+        genes = self.full_genes(arch, random.Random(str(arch)))
+        words = self.vocabulary.values()
+        return {w.label: [w.spell(g) for g in genes[w.variable.name]] for w in words}
+
+    def decode(self, answer: Any) -> Architecture:
+        """Check untrusted parsed JSON and turn it into an architecture. No value is changed.
+
+        Raises:
+            InvalidArchitecture: all the problems at once, each with its place and what is allowed.
+        """
+        words = list(self.vocabulary.values())
+        problems = wrong_keys(answer, [w.label for w in words])
+        if not problems:
+            problems = [p for w in words for p in wrong_values(w, answer[w.label], w.label)]
+        if problems:
+            raise InvalidArchitecture(problems)
+        return self.build({w.variable.name: [w.read(x) for x in answer[w.label]] for w in words})
+
+    def schema(self, exclude: Iterable[Architecture] = ()) -> dict[str, Any]:
+        """Return the JSON schema of one encoded architecture, for constrained decoding.
+
+        Spaces that write an architecture as one string can forbid those in `exclude`, too.
+        """
+        return {
+            "type": "object",
+            "properties": {w.label: _list_schema(w) for w in self.vocabulary.values()},
+            "required": [w.label for w in self.vocabulary.values()],
+            "additionalProperties": False,
+        }
+
+    def _vocabulary(self) -> Vocabulary:
+        match self.names:
+            case "official":
+                return vocabulary.official(self.variables)
+            case "opaque":
+                return vocabulary.opaque(self.variables, self.order_seed)
+        raise ValueError(f"searchspace.names must be official or opaque, got {self.names!r}")
+
+
+def wrong_keys(answer: Any, labels: Sequence[str]) -> list[str]:
+    """Say what is wrong with the keys of `answer`; empty if nothing is."""
+    if not isinstance(answer, dict):
+        return [f"expected a JSON object with the keys {list(labels)}, got {shorten(answer)}"]
+    missing = [f"{label} is missing" for label in labels if label not in answer]
+    extra = [f"{shorten(key)} is not a key of this space" for key in answer if key not in labels]
+    return missing + extra
+
+
+def wrong_values(word: Word, values: Any, place: str) -> list[str]:
+    """Say what is wrong with the list of one variable; empty if nothing is."""
+    count = word.variable.count
+    if not isinstance(values, list):
+        return [f"{place} must be a list of {count} values, got {shorten(values)}"]
+    problems = []
+    if len(values) != count:
+        problems.append(f"{place} must have {count} values, got {len(values)}")
+    for i, value in enumerate(values[:count]):
+        try:
+            word.read(value)
+        except KeyError:
+            problems.append(f"{place}[{i}] must be one of {word.told()}, got {shorten(value)}")
+    return problems
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """Quote untrusted text in a message without letting it flood the message."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _list_schema(word: Word) -> dict[str, Any]:
+    count = word.variable.count
+    items = {"enum": list(word.labels.values())}
+    return {"type": "array", "items": items, "minItems": count, "maxItems": count}
