@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from collm_nas.architecture import Architecture
 from collm_nas.searchspace.base import SearchSpace
@@ -112,10 +112,11 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
             problems.append(f"limits.{metric}: not a cost; there are {', '.join(sorted(metrics))}")
             continue
         ends = bounds if isinstance(bounds, list) and len(bounds) == 2 else [None, bounds]
-        if not all(end is None or _is_number(end) for end in ends):
+        numbers = [float(end) for end in ends if _is_number(end)]
+        if len(numbers) + ends.count(None) < len(ends):
             problems.append(f"limits.{metric}: expected a maximum or [min, max], got {bounds!r}")
             continue
-        low, high = (None if end is None else float(end) for end in ends)
+        low, high = (numbers.pop(0) if end is not None else None for end in ends)
         if low is not None and high is not None and low > high:
             problems.append(f"limits.{metric}: the minimum {low} is over the maximum {high}")
         elif (low, high) != (None, None):
@@ -125,5 +126,5 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
     return tuple(parsed)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from collm_nas.architecture import InvalidArchitecture
+from collm_nas.architecture import Architecture, InvalidArchitecture
 from collm_nas.archive import Archive, Record, Round
 from collm_nas.problem import EvaluationFailed, Evaluator, Problem
 from collm_nas.strategy.base import Proposal, SearchStrategy
@@ -110,7 +110,7 @@ def screen(
     return records
 
 
-def _judge(proposal: Proposal, problem: Problem, seen: set[object]) -> Record:
+def _judge(proposal: Proposal, problem: Problem, seen: set[Architecture | None]) -> Record:
     match proposal.candidate:
         case InvalidArchitecture() as error:
             return Record("invalid", None, reason=str(error), text=proposal.text)

@@ -1,4 +1,4 @@
-"""Costs that follow from the architecture alone: multiply-adds, parameters, sources' conventions."""
+"""Costs that follow from the architecture alone: multiply-adds, parameters."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ class SearchSpace(ABC):
     """
 
     name: ClassVar[str]
+    supernet: ClassVar[str] = ""  # "module:Class" of its weight-sharing network, if it has one
 
     def __init__(
         self, variables: Sequence[Variable], names: str, order_seed: int | None = None

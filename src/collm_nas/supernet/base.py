@@ -1,0 +1,41 @@
+"""What a supernet is: one set of weights that contains every architecture of a search space."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pkgutil import resolve_name
+from typing import cast
+
+from torch import Tensor, nn
+
+from collm_nas.architecture import Architecture
+from collm_nas.searchspace.base import SearchSpace
+
+
+class Supernet(nn.Module, ABC):
+    """A weight-sharing network. It never remembers an "active" architecture: pass it each time.
+
+    A subclass is constructed with its space alone, which knows classes, resolution and widths.
+    """
+
+    @abstractmethod
+    def forward(self, images: Tensor, arch: Architecture) -> Tensor:
+        """Classify `images` (N, 3, H, W) with the subnet `arch`; return logits (N, classes)."""
+
+    @abstractmethod
+    def extract(self, arch: Architecture) -> nn.Module:
+        """Copy the subnet `arch` out, as an ordinary module with its own weights.
+
+        Invariant, tested for every space: `extract(arch)(x) == forward(x, arch)` in eval mode.
+        """
+
+
+def build_supernet(space: SearchSpace) -> Supernet:
+    """Build the freshly initialised supernet of `space`.
+
+    Raises:
+        ValueError: the space has none.
+    """
+    if not space.supernet:
+        raise ValueError(f"the search space {space.name} has no supernet")
+    return cast(Supernet, resolve_name(space.supernet)(space))
