@@ -21,10 +21,19 @@ class CostModel(Protocol):
 
 
 class Evaluator(Protocol):
-    """Measures how good an architecture is. Must be safe to call from several threads."""
+    """Measures how good an architecture is. Must be safe to call from several threads.
+
+    `objective` names the metric to maximise; its name says the split, e.g. `val_accuracy`.
+    """
+
+    objective: str
 
     def evaluate(self, arch: Architecture) -> Metrics:
-        """Return at least the problem's objective, e.g. `{"val_accuracy": 91.6}` (percent)."""
+        """Return at least the objective, e.g. `{"val_accuracy": 91.6}` (percent).
+
+        Raises:
+            EvaluationFailed: this architecture could not be evaluated; others may.
+        """
 
 
 class EvaluationFailed(RuntimeError):
@@ -49,11 +58,14 @@ class Limit:
             return ""
         miss = abs(value - bound)
         percent = f" ({100 * miss / bound:.1f}%)" if bound else ""
-        return f"{self.metric} is {value:,.6g}, {word} of {bound:,.6g} by {miss:,.6g}{percent}"
+        overrun = f"{amount(miss)}{percent}"
+        return f"{self.metric} is {amount(value)}, {word} of {amount(bound)} by {overrun}"
 
     def __str__(self) -> str:
         ends = [("at least", self.minimum), ("at most", self.maximum)]
-        return f"{self.metric} " + " and ".join(f"{w} {v:,.6g}" for w, v in ends if v is not None)
+        return f"{self.metric} " + " and ".join(
+            f"{w} {amount(v)}" for w, v in ends if v is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,11 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(parsed)
+
+
+def amount(value: float) -> str:
+    """Write a cost for people: large counts in millions."""
+    return f"{value / 1e6:,.6g}M" if abs(value) >= 1e5 else f"{value:,.6g}"
 
 
 def _is_number(value: object) -> TypeGuard[float]:
