@@ -1,4 +1,4 @@
-"""Who may import whom. A part imports only from parts below its own; change this on purpose only."""
+"""Who may import whom: a part imports only from parts below its own. Change this on purpose."""
 
 import ast
 import os
