@@ -85,9 +85,9 @@ def _check(
     missing = [key for key in all_keys() if key not in cells]
     if missing and not partial:
         raise TableError(
-            f"{path} has {CELLS - len(missing):,} of the {CELLS:,} cells; {name_of(missing[0])} is "
-            f"missing, for one. Complete it, or use what there is with partial=true: the evaluation of a "
-            f"missing cell then fails, and ranks count the cells that are there."
+            f"{path} has {CELLS - len(missing):,} of the {CELLS:,} cells; {name_of(missing[0])} "
+            f"is missing, for one. Complete it, or use what there is with partial=true: then the "
+            f"evaluation of a missing cell fails, and ranks count the cells that are there."
         )
     if all(value is None for value in cells.values()):
         raise TableError(f"{path} has no {quantity} of any cell")

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from typing import IO, Any
 
@@ -86,7 +87,7 @@ def row_of(cell: Cell) -> Row:
         trained_on, _ = ENTRIES[dataset, "valid"]
         trials = [trial for (name, _), trial in cell.trials.items() if name == trained_on]
         for cost, decimals in COSTS.items():
-            values = [getattr(trial, cost) for trial in trials]
+            values = [v for trial in trials if not isnan(v := getattr(trial, cost))]
             row[f"{prefix}_{cost}"] = round(sum(values) / len(values), decimals) if values else None
     return row
 
