@@ -185,6 +185,7 @@ def test_a_pickle_that_would_run_a_command_is_refused(
 ) -> None:
     trace = tmp_path / "it-ran"
     exploit = Exploit(f"touch {trace}")
+    source: Path | None
     match place:
         case "official":
             source = write_pbz2(tmp_path / "x.pickle.pbz2", {"meta_archs": exploit})
@@ -231,7 +232,7 @@ def test_whatever_is_damaged_in_a_pickle_the_error_is_ours(tmp_path: Path) -> No
     original = pickle.dumps(official_cell(NAMES[0], 50.0), protocol=4)
     path = tmp_path / "x.pkl"
     refused = 0
-    for _ in range(2_000):
+    for _ in range(500):
         data = bytearray(original)
         for _ in range(rng.randint(1, 4)):
             data[rng.randrange(len(data))] = rng.randrange(256)
@@ -240,7 +241,7 @@ def test_whatever_is_damaged_in_a_pickle_the_error_is_ours(tmp_path: Path) -> No
             load(path, lambda p: p.open("rb"), nats.KNOWN)
         except TableError:
             refused += 1
-    assert 0 < refused < 2_000
+    assert 0 < refused < 500
 
 
 @pytest.mark.parametrize("cut", [0, 10, 1000, -1])
@@ -267,8 +268,8 @@ def test_one_table_in_every_format(suffix: str, space: NASBench201, tmp_path: Pa
             )
         case _:
             data = write_csv(tmp_path / "plain.csv", rows).read_bytes()
-            pack = {".csv.xz": lzma.compress, ".csv.gz": gzip.compress}.get(suffix, bytes)
-            path.write_bytes(pack(data))
+            packed = {".csv.xz": lzma.compress(data), ".csv.gz": gzip.compress(data)}
+            path.write_bytes(packed.get(suffix, data))
     table = read_table(space, "valid", path)
     assert [table.cells[key] for key in all_keys()] == [i / 1000 for i in range(15_625)]
 

@@ -15,10 +15,10 @@ from collm_nas.evaluator.tables.table import (
     Table,
     TableError,
     all_keys,
+    as_benchmark,
     name_of,
 )
 from collm_nas.searchspace.base import SearchSpace
-from collm_nas.searchspace.nasbench201 import NASBench201
 
 __all__ = ["Split", "Standing", "Table", "TableError", "read_table"]
 
@@ -46,11 +46,7 @@ def read_table(
         ValueError: the space is another one, or there is no such seed.
         TableError: the source cannot be used.
     """
-    if not isinstance(space, NASBench201):
-        raise ValueError(
-            f"the tables are those of NAS-Bench-201: they need searchspace=nasbench201, got "
-            f"searchspace={space.name}. Choose another evaluator for it (config key: evaluator)."
-        )
+    space = as_benchmark(space)
     quantity = Quantity(space.dataset, split, seed)
     path = embedded.path_of(space.dataset) if source is None else Path(source).expanduser()
     cells = embedded.read(path, quantity) if source is None else _read_file(path, quantity)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from collm_nas.architecture import Architecture
 from collm_nas.problem import EvaluationFailed
+from collm_nas.searchspace.base import SearchSpace
 from collm_nas.searchspace.nasbench201 import DATASETS, EDGES, OPERATIONS, NASBench201, cell_string
 
 Split = Literal["valid", "test"]
@@ -115,6 +116,20 @@ def mean_accuracy(percents: Sequence[float], place: str) -> float | None:
     return round(sum(percents) / len(percents), 4) if percents else None
 
 
+def as_benchmark(space: SearchSpace) -> NASBench201:
+    """Return `space`, which a table can only be about if it is NAS-Bench-201.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if not isinstance(space, NASBench201):
+        raise ValueError(
+            f"benchmark tables are those of NAS-Bench-201: they need searchspace=nasbench201, got "
+            f"searchspace={space.name}. Choose another option than the table for it."
+        )
+    return space
+
+
 def all_keys() -> Iterator[str]:
     """Iterate over the six-digit keys of the 15,625 cells."""
     digits = "".join(str(i) for i in range(len(OPERATIONS)))
@@ -128,4 +143,6 @@ def name_of(key: str) -> str:
 
 def keys_by_name() -> dict[str, str]:
     """Map the benchmark's spelling of every cell to its six-digit key."""
-    return {name_of(key): key for key in all_keys()}
+    spelling = cell_string(["{}"] * len(EDGES))
+    cells = product(OPERATIONS, repeat=len(EDGES))  # in the order of `all_keys`
+    return {spelling.format(*ops): key for ops, key in zip(cells, all_keys(), strict=True)}
