@@ -26,6 +26,8 @@ class TabularEvaluator:
         ValueError: another space, no such seed, or a table that cannot be used.
     """
 
+    objective = "val_accuracy"
+
     def __init__(
         self,
         space: SearchSpace,
@@ -37,7 +39,7 @@ class TabularEvaluator:
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """Return `{"val_accuracy": percent}`; see `Evaluator`."""
-        return {"val_accuracy": self.table.accuracy(arch)}
+        return {self.objective: self.table.accuracy(arch)}
 
     def standing(self, arch: Architecture) -> Standing:
         """Compare `arch` with the whole benchmark, on validation: for reports after a search."""
