@@ -211,7 +211,8 @@ class OpenAIChat:
     def _explain(self, failure: Failure, attempts: int) -> str:
         hint = HINTS.get(failure.status or 0, "")
         if failure.status in (401, 403):
-            hint = f"Check the key in {self.api_key_env or 'a variable named by llm.model.api_key_env'}."
+            where = self.api_key_env or "a variable that llm.model.api_key_env names"
+            hint = f"Check the key in {where}."
         elif failure.status is None:
             hint = NO_SERVER
         wait = failure.wait_s or 0.0
