@@ -75,7 +75,6 @@ def recorded(cfg: DictConfig) -> DictConfig:
                 old.strategy[role] = {
                     "_target_": "collm_nas.llm.replay.ReplayChat",
                     "run": os.fspath(source),
-                    "role": role,
                 }
         old.run_dir = cfg.run_dir or f"runs/replay/{source.resolve().name}"
         old.logger, old.estimate, old.replay = cfg.logger, cfg.estimate, cfg.replay

@@ -37,7 +37,7 @@ def near_matches(overrides: Sequence[str], conf: Path, config: str) -> list[str]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
         settings = OmegaConf.to_container(compose(config), resolve=False)
-    known = [*groups, *_keys("", settings)]
+    known = list(dict.fromkeys([*groups, *_keys("", settings)]))
     hints = []
     for override in overrides:
         key = override.partition("=")[0]

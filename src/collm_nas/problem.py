@@ -111,7 +111,7 @@ class Problem:
 
 
 def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit, ...]:
-    """Read `{metric: maximum}` or `{metric: [minimum, maximum]}`, `null` being an open end.
+    """Read `{metric: maximum}` or `{metric: [minimum, maximum]}`; `null` is no limit.
 
     `metrics` are the costs of any architecture: what can be limited.
 
@@ -120,6 +120,8 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
     """
     parsed, problems = [], []
     for metric, bounds in limits.items():
+        if bounds is None:
+            continue
         if metric not in metrics:
             problems.append(f"limits.{metric}: not a cost; there are {', '.join(sorted(metrics))}")
             continue
@@ -131,7 +133,7 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
         low, high = (numbers.pop(0) if end is not None else None for end in ends)
         if low is not None and high is not None and low > high:
             problems.append(f"limits.{metric}: the minimum {low} is over the maximum {high}")
-        elif (low, high) != (None, None):
+        else:
             parsed.append(Limit(metric, low, high))
     if problems:
         raise ValueError("\n".join(problems))

@@ -20,6 +20,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 MISSING = "(not set)"
+FREE = ("timeout_s", "retries", "threads", "api_key_env")  # ends of keys that change no result
 
 
 class UserError(Exception):
@@ -131,7 +132,7 @@ def _flat(cfg: Any, keys: Sequence[str]) -> dict[str, Any]:
         if isinstance(value, dict):
             for key, child in value.items():
                 walk(f"{prefix}.{key}", child)
-        else:
+        elif not prefix.endswith(FREE):
             flat[prefix] = value
 
     for key in keys:

@@ -76,7 +76,8 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             },
             standing=_standing(parts.evaluator.evaluator, parts.archive),
         )
-        _report(run_dir, result, parts.archive, parts.problem)
+        if parts.archive.evaluated() or finished:
+            _report(run_dir, result, parts.archive, parts.problem)
     if not finished:
         raise Stopped(f"{stopped}\nNothing is lost: the same command continues {run_dir}.")
     return result

@@ -64,6 +64,8 @@ def print_summary(result: Mapping[str, Any], spelling: str) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, title="Result", title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
     for label, value in _rows(result, spelling):
         table.add_row(label, escape(value))
     Console(file=sys.stdout, soft_wrap=False).print(table)
@@ -90,7 +92,7 @@ def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:
         rows.append(("best architecture", "none within the limits was found"))
     proposals = ", ".join(f"{n} {verdict}" for verdict, n in result["proposals"].items())
     rows.append(("evaluations", f"{result['evaluations']} in {result['rounds']} rounds"))
-    rows.append(("proposals", proposals))
+    rows.append(("proposals", proposals or "none"))
     if usage:
         rows.append(
             (
