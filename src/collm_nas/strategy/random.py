@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
-from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.strategy.base import Batch, known, new_sample, round_rng
 
 
 class RandomSearch:
-    """Propose uniform samples that meet the limits.
+    """Propose uniform samples that meet the limits, each once.
 
     Args:
         batch_size: candidates per round.
@@ -21,5 +21,9 @@ class RandomSearch:
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
-        rng = round_rng(self.seed, archive)
-        return Batch.of(*(self.problem.sample(rng) for _ in range(self.batch_size)))
+        rng, avoid = round_rng(self.seed, archive), known(archive)
+        batch = []
+        for _ in range(self.batch_size):
+            batch.append(new_sample(self.problem, rng, avoid))
+            avoid.add(batch[-1])
+        return Batch.of(*batch)
