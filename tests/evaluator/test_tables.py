@@ -131,7 +131,7 @@ def drop_curve(cell: Any) -> None:
     [
         (drop_200_epochs, "no results of 200 epochs"),
         (swap_name, "was it renamed"),
-        (over_100, "0 to 100, got 100.5"),
+        (over_100, r"000000\.pickle\.pbz2, cell .* 0 to 100, got 100.5"),
         (drop_curve, "damaged, cut short or no table"),
     ],
 )

@@ -137,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("target", type=Path, help=f"file {', '.join(f'*{s}' for s in SUFFIXES)}")
     parser.add_argument("--partial", action="store_true", help="accept a source that lacks cells")
     args = parser.parse_args(arguments)
+    print(f"opening {args.source}", flush=True)  # a single file takes minutes to open
     try:
         rows = convert(args.source, args.target, args.partial, _progress_bar)
     except (TableError, OSError) as error:
