@@ -38,6 +38,8 @@ SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None  # archives of thous
 
 @dataclass(frozen=True)
 class Task:
+    """One search."""
+
     strategy: str
     dataset: str
     seed: int

@@ -1,44 +1,61 @@
 """Local search (White, Nolen & Savani, 2020, https://arxiv.org/abs/2005.02960).
 
-First improvement: the neighbours of where it stands are tried in random order; the first better
-one is where it stands next. In a local optimum it starts anew at random.
+First improvement: it moves to the first neighbour that is better, and starts anew when none is.
+Where it stands follows from the archive: it is the best architecture since the last start, and
+the round's note says which rounds were starts.
 """
 
 from __future__ import annotations
 
-import json
+import random
 
 from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
-from collm_nas.strategy.base import Batch, Proposal, known, new_neighbours, new_sample, round_rng
+from collm_nas.strategy.base import Batch, Proposal, round_rng
+from collm_nas.strategy.untried import known, untried
+
+START, STEP = "start", "step"  # notes
 
 
 class LocalSearch:
-    """Climb. The memo of a round names the architecture whose neighbour was tried."""
+    """Try the neighbours of the best architecture since the last start, in random order.
 
-    def __init__(self, problem: Problem, seed: int) -> None:
+    Args:
+        batch_size: neighbours per round; 1 is the original.
+    """
+
+    def __init__(self, problem: Problem, seed: int, batch_size: int) -> None:
         self.problem = problem
         self.seed = seed
+        self.batch_size = batch_size
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
-        rng, avoid = round_rng(self.seed, archive), known(archive)
-        stand = self._stand(archive)
-        if stand and (near := new_neighbours(self.problem, stand, avoid)):
-            return Batch([Proposal(rng.choice(near))], note=json.dumps(stand.to_json()))
-        return Batch.of(new_sample(self.problem, rng, avoid))
+        rng = round_rng(self.seed, archive)
+        note, archs = STEP, self._untried_neighbours(archive, rng)
+        if not archs:
+            note, archs = START, untried(self.problem, archive, rng, [self.problem.sample])
+        return Batch([Proposal(arch) for arch in archs], note)
 
-    def _stand(self, archive: Archive) -> Architecture | None:
-        """Return where the search stands: the last try if it is better than where it came from."""
-        if not archive.rounds:
-            return None
-        last = archive.rounds[-1]
-        tried = last.records[0]
-        came_from = Architecture.of(json.loads(last.note)) if last.note else None
-        if tried.verdict != "feasible":
-            return came_from
-        if came_from is None:
-            return tried.arch
-        before = next(r for r in archive.feasible() if r.arch == came_from)
-        return tried.arch if archive.score(tried) > archive.score(before) else came_from
+    def _untried_neighbours(self, archive: Archive, rng: random.Random) -> list[Architecture]:
+        current = _current(archive)
+        if current is None:
+            return []
+        taken = known(archive)
+        neighbours = [a for a in self.problem.space.neighbours(current) if a not in taken]
+        rng.shuffle(neighbours)
+        found: list[Architecture] = []
+        for arch in neighbours:
+            if len(found) < self.batch_size and self.problem.is_feasible(arch):
+                found.append(arch)
+        return found
+
+
+def _current(archive: Archive) -> Architecture | None:
+    """Return the best architecture since the last start; `None` if it could not be evaluated."""
+    starts = [i for i, round_ in enumerate(archive.rounds) if round_.note == START]
+    evaluated_before = len(archive.feasible(starts[-1])) if starts else 0
+    climb = archive.feasible()[evaluated_before:]
+    best = max(climb, key=archive.score, default=None)
+    return best.arch if best else None

@@ -1,14 +1,15 @@
-"""Random search (Li & Talwalkar, 2019, https://arxiv.org/abs/1902.07638)."""
+"""Random search (Li & Talwalkar, 2019, https://arxiv.org/abs/1902.07638), without repeats."""
 
 from __future__ import annotations
 
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
-from collm_nas.strategy.base import Batch, known, new_sample, round_rng
+from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.strategy.untried import untried
 
 
 class RandomSearch:
-    """Propose uniform samples that meet the limits, each once.
+    """Propose uniform samples that meet the limits.
 
     Args:
         batch_size: candidates per round.
@@ -21,9 +22,6 @@ class RandomSearch:
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
-        rng, avoid = round_rng(self.seed, archive), known(archive)
-        batch = []
-        for _ in range(self.batch_size):
-            batch.append(new_sample(self.problem, rng, avoid))
-            avoid.add(batch[-1])
-        return Batch.of(*batch)
+        rng = round_rng(self.seed, archive)
+        draws = [self.problem.sample] * self.batch_size
+        return Batch.of(*untried(self.problem, archive, rng, draws))

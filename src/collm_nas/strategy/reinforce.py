@@ -1,7 +1,8 @@
-"""REINFORCE (Williams, 1992; for architectures Zoph & Le, 2017, https://arxiv.org/abs/1611.01578).
+"""REINFORCE (Williams, 1992, https://doi.org/10.1007/BF00992696) on one softmax per gene.
 
-One softmax per gene. The settings are those of the NATS-Bench baselines (Dong et al., 2021,
-https://arxiv.org/abs/2009.00437): Adam with rate 0.01, moving-average baseline of 0.9.
+The settings are those of NATS-Bench (Dong et al., 2021, https://arxiv.org/abs/2009.00437): Adam,
+and a moving average of the rewards as baseline. The policy is not stored: it follows from the
+archive, over which all updates are repeated.
 """
 
 from __future__ import annotations
@@ -11,81 +12,96 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from collm_nas.architecture import Architecture
+from collm_nas.architecture import Architecture, Value
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
-from collm_nas.strategy.base import Batch, known, new_sample, round_rng
+from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.strategy.encoding import INACTIVE, gene_variables, option_indices
+from collm_nas.strategy.untried import untried
 
-Logits = list[NDArray[np.float64]]  # per variable: (count, options)
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's own
+Matrix = NDArray[np.float64]  # (genes, options); a gene with fewer options is padded
+
+INITIAL_SD = 1e-3  # of the logits
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's (Kingma & Ba, 2015)
 
 
 class Reinforce:
-    """Sample from the policy, which is learnt anew from the archive in every round.
+    """Sample from a policy that is updated after every evaluation.
 
     Args:
         learning_rate: of Adam.
-        baseline_decay: of the moving average of rewards, bias-corrected.
+        baseline_decay: share of the old value in each update of the baseline.
+        batch_size: samples per round; 1 is the original.
     """
 
     def __init__(
-        self, problem: Problem, seed: int, learning_rate: float, baseline_decay: float
+        self,
+        problem: Problem,
+        seed: int,
+        learning_rate: float,
+        baseline_decay: float,
+        batch_size: int,
     ) -> None:
         self.problem = problem
         self.seed = seed
         self.learning_rate = learning_rate
         self.baseline_decay = baseline_decay
+        self.batch_size = batch_size
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
-        rng, avoid = round_rng(self.seed, archive), known(archive)
-        logits = self._policy(archive)
-        for _ in range(100):
-            arch = self._sample(logits, rng)
-            if arch not in avoid and self.problem.is_feasible(arch):
-                return Batch.of(arch)
-        return Batch.of(new_sample(self.problem, rng, avoid))
+        policy = _softmax(self.logits(archive)).tolist()
+        space = self.problem.space
 
-    def _sample(self, logits: Logits, rng: random.Random) -> Architecture:
-        variables = self.problem.space.variables
-        return self.problem.space.build(
-            {
-                v.name: [rng.choices(v.options, np.exp(row - row.max()))[0] for row in table]
-                for v, table in zip(variables, logits, strict=True)
+        def sample(rng: random.Random) -> Architecture:
+            rows = iter(policy)
+            drawn: dict[str, list[Value]] = {
+                v.name: [
+                    rng.choices(v.options, next(rows)[: len(v.options)])[0] for _ in range(v.count)
+                ]
+                for v in space.variables
             }
-        )
+            return space.build(drawn)
 
-    def _policy(self, archive: Archive) -> Logits:
-        """Replay the updates of all evaluations, oldest first."""
-        init = np.random.default_rng(self.seed)
-        shapes = [(v.count, len(v.options)) for v in self.problem.space.variables]
-        logits = [1e-3 * init.standard_normal(shape) for shape in shapes]
-        first = [np.zeros(shape) for shape in shapes]
-        second = [np.zeros(shape) for shape in shapes]
-        average = 0.0
+        rng = round_rng(self.seed, archive)
+        return Batch.of(*untried(self.problem, archive, rng, [sample] * self.batch_size))
+
+    def logits(self, archive: Archive) -> Matrix:
+        """Return the logits after all updates, one for each architecture within the limits."""
+        logits = self._initial_logits()
+        mean, square = np.zeros_like(logits), np.zeros_like(logits)
+        baseline = 0.0
         for step, record in enumerate(archive.feasible(), start=1):
-            reward, decay = archive.score(record), self.baseline_decay
-            average = decay * average + (1 - decay) * reward
-            advantage = reward - average / (1 - decay**step)
             assert record.arch is not None
-            for i, gradient in enumerate(self._gradients(logits, record.arch, advantage)):
-                first[i] = BETA1 * first[i] + (1 - BETA1) * gradient
-                second[i] = BETA2 * second[i] + (1 - BETA2) * gradient**2
-                mean, square = first[i] / (1 - BETA1**step), second[i] / (1 - BETA2**step)
-                logits[i] = logits[i] - self.learning_rate * mean / (np.sqrt(square) + EPSILON)
+            reward = archive.score(record)
+            baseline += (1 - self.baseline_decay) * (reward - baseline)
+            advantage = reward - baseline / (1 - self.baseline_decay**step)
+            gradient = advantage * self._gradient(logits, record.arch)
+            mean += (1 - BETA1) * (gradient - mean)
+            square += (1 - BETA2) * (gradient * gradient - square)
+            root = np.sqrt(square / (1 - BETA2**step)) + EPSILON
+            logits += self.learning_rate / (1 - BETA1**step) * mean / root
         return logits
 
-    def _gradients(self, logits: Logits, arch: Architecture, advantage: float) -> Logits:
-        """Return the gradient of `-advantage * log p(arch)`; inactive genes have none."""
-        gradients = []
-        for variable, table in zip(self.problem.space.variables, logits, strict=True):
-            exp = np.exp(table - table.max(axis=1, keepdims=True))
-            gradient = advantage * exp / exp.sum(axis=1, keepdims=True)
-            values = arch[variable.name]
-            for i in range(variable.count):
-                if i < len(values) and values[i] in variable.options:
-                    gradient[i, variable.options.index(values[i])] -= advantage
-                else:
-                    gradient[i] = 0.0
-            gradients.append(gradient)
-        return gradients
+    def _initial_logits(self) -> Matrix:
+        rng = random.Random(f"{self.seed}/logits")
+        options = [len(v.options) for v in gene_variables(self.problem.space)]
+        logits = np.full((len(options), max(options)), -np.inf)
+        for row, count in zip(logits, options, strict=True):
+            row[:count] = [rng.gauss(0, INITIAL_SD) for _ in range(count)]
+        return logits
+
+    def _gradient(self, logits: Matrix, arch: Architecture) -> Matrix:
+        """Return the gradient of the log-likelihood of the active genes of `arch`."""
+        chosen = np.array(option_indices(self.problem.space, arch))
+        active = np.flatnonzero(chosen != INACTIVE)
+        gradient = np.zeros_like(logits)
+        gradient[active] = -_softmax(logits[active])
+        gradient[active, chosen[active]] += 1
+        return gradient
+
+
+def _softmax(logits: Matrix) -> Matrix:
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Matrix = weights / weights.sum(axis=1, keepdims=True)
+    return shares
