@@ -26,6 +26,7 @@ from collm_nas.llm.weights import find_weights, sha256_of
 
 SLOTS = 2  # one for each role, so that neither pushes the other's prompt out of the cache
 START_TIMEOUT_S = 300.0  # reading a large file from a slow disk
+DYING_S = 1.0  # a lost connection is noticed before the end of the process
 LAST_BYTES = 2000  # of what a dying engine said
 ENGINE = Path(__file__).with_name("local_engine.py")
 
@@ -100,7 +101,7 @@ class LocalChat:
                 reply = engine.chat.complete(messages, purpose=purpose, schema=schema)
                 return replace(reply, attempts=attempt, seed_honoured="yes")
             except LLMUnavailable as error:
-                if engine.is_alive():
+                if not engine.is_dead(DYING_S):
                     raise LLMUnavailable(self._explain(str(error))) from error
         raise LLMUnavailable(
             f"The engine of {self.name} died twice on one call, {purpose}. Its last words:\n"
@@ -110,7 +111,7 @@ class LocalChat:
     def engine(self) -> Engine:
         """Return the running engine; start one if there is none."""
         with self._starting:
-            if self._engine is None or not self._engine.is_alive():
+            if self._engine is None or self._engine.is_dead():
                 self._engine = Engine(self.path, self.n_ctx, self.threads, self.chat)
             return self._engine
 
@@ -137,7 +138,7 @@ class Engine:
     def __init__(
         self, path: Path, n_ctx: int, threads: int | None, chat: Callable[..., OpenAIChat]
     ) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115: it lives as long as the child
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the child)
         self._process = subprocess.Popen(
             # -P: the folder of this package must not hide other modules from the child
             [sys.executable, "-P", ENGINE, path, str(n_ctx), str(SLOTS), str(threads or -1)],
@@ -149,6 +150,7 @@ class Engine:
             env={**os.environ, "GOMP_SPINCOUNT": "0"},
             start_new_session=True,  # Ctrl-C is for the parent to answer
         )
+        self.pid = self._process.pid
         self.stop = weakref.finalize(self, _stop, self._process)
         assert self._process.stdout is not None
         too_late = Timer(START_TIMEOUT_S, self._process.kill)
@@ -163,9 +165,13 @@ class Engine:
             )
         self.chat = chat(base_url=f"{address}/v1")
 
-    def is_alive(self) -> bool:
-        """Tell whether the child still runs."""
-        return self._process.poll() is None
+    def is_dead(self, patience_s: float = 0.0) -> bool:
+        """Tell whether the child has ended, or does so within `patience_s`."""
+        try:
+            self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def last_words(self) -> str:
         """Return the end of the child's log."""

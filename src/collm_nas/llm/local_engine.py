@@ -13,7 +13,7 @@ import sys
 
 import xllamacpp
 
-WARNINGS = 2  # llama.cpp's log level
+ERRORS_ONLY = 1  # the level of llama.cpp's log
 
 
 def main(path: str, n_ctx: str, slots: str, threads: str) -> None:
@@ -27,7 +27,7 @@ def main(path: str, n_ctx: str, slots: str, threads: str) -> None:
     params.cors_origins = "http://127.0.0.1"  # no web page's business
     params.ui = False
     params.endpoint_slots = False  # it would show the prompts
-    params.verbosity = WARNINGS
+    params.verbosity = ERRORS_ONLY
     params.n_ctx = int(n_ctx) * int(slots)  # each slot gets its share
     params.n_parallel = int(slots)
     params.cpuparams.n_threads = int(threads)

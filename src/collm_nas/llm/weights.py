@@ -72,7 +72,7 @@ def find_weights(path: str) -> Path:
         magic = opened.read(len(GGUF_MAGIC))
     if magic != GGUF_MAGIC:
         raise LLMUnavailable(
-            f"llm.model.path: {file} is no GGUF file: it begins with {magic!r}, not {GGUF_MAGIC!r}. "
+            f"llm.model.path: {file} is no GGUF file: it begins with {magic!r}, not GGUF. "
             f"A download may have been cut short, or may be a web page: fetch the file again."
         )
     return file
