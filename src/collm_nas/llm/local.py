@@ -36,6 +36,8 @@ class LocalChat:
 
     Args:
         path: a GGUF file, or the name of a model that `collm_nas.llm.fetch` knows.
+        min_p: leaves out the tokens that are less than so many times as likely as the likeliest
+            one. It keeps free text readable at temperatures that make short answers vary.
         max_tokens: the longest answer, in tokens.
         seed: the seed of a call is drawn from it and the call's purpose.
         n_ctx: the longest prompt and answer together, in tokens.
@@ -53,7 +55,7 @@ class LocalChat:
         path: str = "smollm2-135m",
         *,
         temperature: float,
-        top_p: float,
+        min_p: float,
         max_tokens: int,
         seed: int,
         n_ctx: int = 8192,
@@ -73,9 +75,9 @@ class LocalChat:
             self.name,
             api_key_env=None,
             temperature=temperature,
-            top_p=top_p,
             max_completion_tokens=max_tokens,
             seed=seed,
+            extra_body={"min_p": min_p},
             structured="json_schema",
             timeout_s=timeout_s,
             retries=0,

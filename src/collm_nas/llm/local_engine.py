@@ -31,9 +31,8 @@ def main(path: str, n_ctx: str, slots: str, threads: str) -> None:
     params.n_ctx = int(n_ctx) * int(slots)  # each slot gets its share
     params.n_parallel = int(slots)
     params.cpuparams.n_threads = int(threads)
-    # Temperature and top-p alone shape the distribution, as with a remote model.
-    params.sampling.top_k = 0
-    params.sampling.min_p = 0.0
+    params.sampling.top_k = 0  # what a request does not name leaves the distribution as it is
+    params.sampling.top_p = 1.0
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
     sys.stdin.read()
