@@ -49,7 +49,7 @@ def test_the_options_of_the_paper_are_there() -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_says_how_its_model_is_asked(name: str) -> None:
     asking = option(name).asking
-    assert set(asking) == {"names", "one_by_one", "examples"}
+    assert set(asking) == {"prompts", "names", "one_by_one", "memory", "examples"}
     assert asking.names in ("official", "short")
 
 
