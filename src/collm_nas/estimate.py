@@ -96,7 +96,8 @@ def print_estimate(cfg: DictConfig) -> None:
     Console(markup=False).print(table)
     print(
         "Lower end: answers as short as scripted ones. Upper end: every answer, with its "
-        "reasoning, as long as allowed.\nCaps stop the search for certain: caps.usd, caps.tokens, caps.calls."
+        "reasoning, as long as allowed.\n"
+        "Caps stop the search for certain: caps.usd, caps.tokens, caps.calls."
     )
 
 

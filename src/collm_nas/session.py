@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,7 +25,7 @@ from collm_nas.problem import Evaluator, Problem, parse_limits
 from collm_nas.report.console import Progress, Silent
 from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
 from collm_nas.run import Stopped, UserError, build, environment, open_run, write_atomically
-from collm_nas.search import Budget, run_search
+from collm_nas.search import Budget, ConstraintMode, run_search
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import SearchStrategy
 
@@ -90,6 +90,7 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
         UserError: a setting is wrong, or a file of the run is damaged.
     """
     try:
+        _check_loop(cfg.constraint_mode, cfg.workers)
         space: SearchSpace = build(cfg.searchspace)
         evaluator = CachedEvaluator(
             build(cfg.evaluator, space=space), run_dir / "evaluations.jsonl"
@@ -108,6 +109,17 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _check_loop(constraint_mode: str, workers: int) -> None:
+    problems = []
+    if constraint_mode not in get_args(ConstraintMode):
+        modes = " or ".join(get_args(ConstraintMode))
+        problems.append(f"constraint_mode must be {modes}, got {constraint_mode!r}")
+    if workers < 1:
+        problems.append(f"workers must be at least 1, got {workers}")
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def build_problem(cfg: DictConfig, space: SearchSpace, objective: str) -> Problem:
@@ -139,9 +151,9 @@ def build_strategy(
     """Build the strategy; every call of its models goes through the ledger."""
     settings = OmegaConf.to_container(node, resolve=True)
     assert isinstance(settings, dict)
-    plain = OmegaConf.create({k: v for k, v in settings.items() if k not in models})
+    plain = OmegaConf.create({"strategy": {k: settings[k] for k in settings if k not in models}})
     roles = {role: LedgeredChat(model, ledger) for role, model in models.items()}
-    strategy: SearchStrategy = build(plain, problem=problem, **roles)
+    strategy: SearchStrategy = build(plain.strategy, problem=problem, **roles)
     return strategy
 
 
