@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -163,7 +162,7 @@ def personas() -> list[str]:
 def test_every_persona_ends_in_a_finished_search_or_a_resumable_stop(persona, tmp_path):
     run_dir = tmp_path / "run"
     with serve(persona, NASBench201()) as url:
-        server = dict(COLLM_LLM_BASE_URL=url, COLLM_LLM_MODEL=f"scripted:{persona}")
+        server = {"COLLM_LLM_BASE_URL": url, "COLLM_LLM_MODEL": f"scripted:{persona}"}
         limits = ["budget.evaluations=15", "budget.idle_rounds=3"]
         patience = ["llm.model.timeout_s=1", "llm.model.retries=2"]
         done = run("search.py", "llm=endpoint", *limits, *patience, f"run_dir={run_dir}", **server)
@@ -175,10 +174,7 @@ def test_every_persona_ends_in_a_finished_search_or_a_resumable_stop(persona, tm
     else:
         assert done.returncode == 3
         assert "the same command continues" in done.stderr
-    for line in (
-        Path(run_dir / "archive.jsonl").read_text().splitlines()
-        if (run_dir / "archive.jsonl").exists()
-        else []
-    ):
+    archive = run_dir / "archive.jsonl"
+    for line in archive.read_text().splitlines() if archive.exists() else []:
         for record in json.loads(line)["records"]:
             assert record["verdict"] != "feasible" or len(record["arch"]["op"]) == 6
