@@ -86,7 +86,7 @@ def test_asking_without_a_key_names_its_variable(name: str, key: str) -> None:
 def test_no_key_enters_a_config(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in BY_KEY:
         monkeypatch.setenv(variable, KEY)
-    cfg = OmegaConf.merge({"seed": 0}, {"llm": option(name)})
+    cfg = OmegaConf.merge({"seed": 0, "searchspace": {}}, {"llm": option(name)})
     if name != "replay":
         assert KEY not in OmegaConf.to_yaml(cfg, resolve=True)
 

@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import importlib
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
@@ -67,7 +66,8 @@ class FakeServer(ThreadingHTTPServer):
         self.seed = seed
         self.retry_after_s = retry_after_s
         self.verbose = verbose
-        self._asked: Counter[bytes] = Counter()
+        self._attempts: dict[bytes, int] = {}
+        self._numbers: dict[bytes, int] = {}
         self._lock = Lock()
         super().__init__((HOSTS[0], port), Handler)
 
@@ -80,9 +80,10 @@ class FakeServer(ThreadingHTTPServer):
         """Say what goes wrong with this request, if anything; counts how often it was sent."""
         question = hashlib.sha256(body).digest()
         with self._lock:
-            attempt = self._asked[question]
-            self._asked[question] += 1
-        return fault(self.persona, attempt)
+            number = self._numbers.setdefault(question, len(self._numbers))
+            attempt = self._attempts.get(question, 0)
+            self._attempts[question] = attempt + 1
+        return fault(self.persona, number, attempt)
 
     def answers(self, request: ChatRequest) -> list[Answer]:
         """Let the persona answer, once for each choice that is asked for.

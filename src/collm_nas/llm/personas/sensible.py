@@ -20,7 +20,7 @@ EXAMPLES = 3  # best architectures that a strategy names
 ELITE = 5  # best architectures whose patterns a strategy describes
 VARIED = 0.5  # share of candidates that vary an example; the others are new draws
 GENES_VARIED = 1.5  # on average
-DRAWS = 2_000  # before a demand is given up
+DRAWS = 1_000  # before a demand is given up
 
 
 def sensible(question: Question) -> Answer:
@@ -34,7 +34,8 @@ def sensible(question: Question) -> Answer:
 def strategy(question: Question) -> str:
     """Write the Navigator's guidance, from the results in its dialogue."""
     space = question.space
-    best = _best(read_results(question.messages, space), ELITE)
+    results = read_results(question.messages, space)
+    best = _best(results, ELITE)
     prior = PRIORS.get(space.name)
     rule = prior.tell(space) if prior else "spread all choices evenly"
     if not best:
@@ -42,7 +43,8 @@ def strategy(question: Question) -> str:
         directions = [f"Explore broadly: {rule}."]
     else:
         top = [arch for arch, _ in best]
-        summary = f"The best architecture so far reaches {best[0][1]:g}."
+        measured = sum(accuracy is not None for accuracy in results.values())
+        summary = f"{measured} architectures are measured, the best reaches {best[0][1]:g}."
         patterns = _patterns(top, space)
         directions = [
             f"Half of the candidates: {rule}.",
