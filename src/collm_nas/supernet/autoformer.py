@@ -2,7 +2,7 @@
 
 All subnets share the leading rows and columns of one set of weights, "entangled". The weights have
 the names and shapes of the original (https://github.com/microsoft/Cream), so its checkpoints load
-as they are. A subnet is a plain network; the supernet runs that network on views of its own weights.
+as they are. A subnet is a plain network, and the supernet runs it on views of its own weights.
 Shapes: N = images, T = tokens, E = embedding, H = heads, D = width of a head, G = grid positions.
 """
 
@@ -49,7 +49,9 @@ class PatchGrid(nn.Module):
         row, column = line.repeat_interleave(side), line.repeat(side)
         class_token = torch.zeros(1, side, dtype=torch.long)
         self.register_buffer("rows_TG", torch.cat([class_token, steps[row]]), persistent=False)
-        self.register_buffer("columns_TG", torch.cat([class_token, steps[column]]), persistent=False)
+        self.register_buffer(
+            "columns_TG", torch.cat([class_token, steps[column]]), persistent=False
+        )
         on_lines = torch.cat([F.one_hot(row, side), F.one_hot(column, side)], dim=1).float()
         membership = torch.block_diag(on_lines, torch.ones(1, 1)).roll(1, dims=0)
         self.register_buffer("membership_TG", membership, persistent=False)
@@ -102,9 +104,10 @@ class Attention(nn.Module):
             torch.cat([v_NHTD, on_NHTG], dim=-1),
             scale=HEAD_DIM**-0.5,
         )
-        out_NHTD, attention_NHTG = out.split([HEAD_DIM, on_NHTG.shape[-1]], dim=-1)
+        out_NHTD, attention_NHTG = out[..., :HEAD_DIM], out[..., HEAD_DIM:]
         positions = torch.einsum("nhtg,tgd->nhtd", attention_NHTG, self.rel_pos_embed_v(grid))
-        return self.proj((out_NHTD + positions).transpose(1, 2).flatten(2))
+        update: Tensor = self.proj((out_NHTD + positions).transpose(1, 2).flatten(2))
+        return update
 
 
 class Layer(nn.Module):
@@ -130,7 +133,8 @@ class Layer(nn.Module):
         """Return the tokens after this layer."""
         x_NTE = x_NTE + self.drop_path(self.attn(self.attn_layer_norm(x_NTE), grid))
         hidden = F.gelu(self.fc1(self.ffn_layer_norm(x_NTE)))
-        return x_NTE + self.drop_path(self.fc2(hidden))
+        x_NTE = x_NTE + self.drop_path(self.fc2(hidden))
+        return x_NTE
 
 
 class PatchEmbedding(nn.Module):
@@ -142,7 +146,8 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (N, patches, E)."""
-        return self.proj(images).flatten(2).transpose(1, 2)
+        patches: Tensor = self.proj(images).flatten(2).transpose(1, 2)
+        return patches
 
 
 class VisionTransformer(nn.Module):
@@ -185,12 +190,13 @@ class VisionTransformer(nn.Module):
                 f"this network takes images of {self.side}x{self.side} pixels "
                 f"(searchspace.resolution), got {tuple(images.shape[-2:])}"
             )
-        patches = self.patch_embed_super(images)
         class_token = self.cls_token.expand(len(images), -1, -1)
-        x_NTE = torch.cat([class_token, patches], dim=1) + self.pos_embed
+        x_NTE = torch.cat([class_token, self.patch_embed_super(images)], dim=1) + self.pos_embed
         for block in self.blocks:
             x_NTE = block(x_NTE, self.grid)
-        return self.head(self.norm(x_NTE)[:, 1:].mean(dim=1))  # the class token is left out
+        patches = self.norm(x_NTE)[:, 1:]  # the class token is left out
+        logits: Tensor = self.head(patches.mean(dim=1))
+        return logits
 
 
 class AutoFormerSupernet(Supernet):
@@ -208,7 +214,7 @@ class AutoFormerSupernet(Supernet):
     def forward(self, images: Tensor, arch: Architecture) -> Tensor:
         """See `Supernet`."""
         subnet = self._frame(arch)
-        logits: Tensor = functional_call(subnet, self._weights(subnet), (images,), strict=True)
+        logits: Tensor = functional_call(subnet, self._weights(subnet), (images,))
         return logits
 
     @torch.no_grad()
@@ -237,12 +243,13 @@ class AutoFormerSupernet(Supernet):
 
 
 def _entangled_rows(weight: Tensor, rows: int, columns: int) -> Tensor:
-    """Cut a projection to queries, keys and values, whose shared rows alternate: q, k, v, q, …
+    """Cut the weight of queries, keys and values, whose shared rows alternate: q, k, v, q, k, v.
 
-    Only those of the weight do. The shared bias is cut like any other, so that a bias serves the
+    Those of the bias do not. The shared bias is cut like any other, so that a bias serves the
     queries of one subnet and the keys of another: inconsistent, but the weights are trained so.
     """
-    return weight[:rows, :columns].unflatten(0, (-1, 3)).transpose(0, 1).flatten(0, 1)
+    triples = weight[:rows, :columns].view(-1, 3, columns)
+    return triples.transpose(0, 1).reshape(rows, columns)
 
 
 def _init_weights(net: VisionTransformer) -> None:
