@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torchvision.ops import StochasticDepth
 
 from collm_nas.architecture import Architecture
 from collm_nas.searchspace.autoformer import (
@@ -52,8 +51,9 @@ class PatchGrid(nn.Module):
         self.register_buffer(
             "columns_TG", torch.cat([class_token, steps[column]]), persistent=False
         )
-        on_lines = torch.cat([F.one_hot(row, side), F.one_hot(column, side)], dim=1).float()
-        membership = torch.block_diag(on_lines, torch.ones(1, 1)).roll(1, dims=0)
+        lines = torch.cat([F.one_hot(row, side), F.one_hot(column, side)], dim=1).float()
+        membership = F.pad(lines, (0, 1, 1, 0))
+        membership[0, -1] = 1
         self.register_buffer("membership_TG", membership, persistent=False)
 
 
@@ -110,6 +110,24 @@ class Attention(nn.Module):
         return update
 
 
+class DropPath(nn.Module):
+    """In training, leave out what enters for some of the images (Huang et al., 2016).
+
+    https://arxiv.org/abs/1603.09382. The draws are torch's own, as in any dropout.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x_NTE: Tensor) -> Tensor:
+        """Return `x_NTE` with some images zeroed and the others scaled up."""
+        if not self.training or self.rate == 0:
+            return x_NTE
+        keep = x_NTE.new_empty(len(x_NTE), 1, 1).bernoulli_(1 - self.rate)
+        return x_NTE * keep / (1 - self.rate)
+
+
 class Layer(nn.Module):
     """Attention, then an MLP; each behind a layer norm, with a shortcut around it."""
 
@@ -127,14 +145,14 @@ class Layer(nn.Module):
         self.ffn_layer_norm = nn.LayerNorm(embed_dim, device=device)
         self.fc1 = nn.Linear(embed_dim, mlp_dim, device=device)
         self.fc2 = nn.Linear(mlp_dim, embed_dim, device=device)
-        self.drop_path = StochasticDepth(drop_path, "row")
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x_NTE: Tensor, grid: PatchGrid) -> Tensor:
         """Return the tokens after this layer."""
         x_NTE = x_NTE + self.drop_path(self.attn(self.attn_layer_norm(x_NTE), grid))
         hidden = F.gelu(self.fc1(self.ffn_layer_norm(x_NTE)))
-        x_NTE = x_NTE + self.drop_path(self.fc2(hidden))
-        return x_NTE
+        tokens: Tensor = x_NTE + self.drop_path(self.fc2(hidden))
+        return tokens
 
 
 class PatchEmbedding(nn.Module):
