@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast
 
 from collm_nas.architecture import Architecture
 from collm_nas.searchspace.base import Costs, SearchSpace, Variable
@@ -20,17 +20,9 @@ from collm_nas.searchspace.mobilenet_costs import (
     TUTORIAL_WIDTH,
     CostTable,
 )
-from collm_nas.searchspace.mobilenet_skeleton import BASE_WIDTHS, Skeleton
+from collm_nas.searchspace.mobilenet_skeleton import BASE_WIDTHS, Block, Skeleton
 
 CHOICES = {"d": (2, 3, 4), "ks": (3, 5, 7), "e": (3, 4, 6)}
-
-
-class Block(NamedTuple):
-    """An active block of an architecture; `slot` is its index in the skeleton's slots."""
-
-    slot: int
-    kernel: int
-    expansion: int
 
 
 class MobileNet(SearchSpace):
@@ -112,17 +104,17 @@ class MobileNet(SearchSpace):
         """Count the networks: the genes of inactive blocks multiply nothing."""
         per_block = len(self.kernels) * len(self.expansions)
         per_stage = sum(per_block**depth for depth in self.depths)
-        return len(self.resolutions) * per_stage ** len(self.skeleton.stages)
+        size: int = len(self.resolutions) * per_stage ** len(self.skeleton.stages)
+        return size
 
     def resolution(self, arch: Architecture) -> int:
         """Return the side of the images that `arch` is made for, in pixels."""
         return cast(int, arch["r"][0])
 
-    def active_blocks(self, arch: Architecture) -> Iterator[Block]:
-        """Iterate over the blocks that `arch` runs, first to last."""
-        for slot, (kernel, expansion) in enumerate(zip(arch["ks"], arch["e"], strict=True)):
-            if kernel:
-                yield Block(slot, cast(int, kernel), cast(int, expansion))
+    def active_blocks(self, arch: Architecture) -> list[Block]:
+        """List the blocks that `arch` runs, first to last."""
+        genes = zip(self.skeleton.slots, arch["ks"], arch["e"], strict=True)
+        return [Block(slot, cast(int, k), cast(int, e)) for slot, k, e in genes if k]
 
     def costs(self, arch: Architecture) -> Costs:
         """Return `macs`, `params` and, where it is defined, `tutorial_flops`; all are counts.

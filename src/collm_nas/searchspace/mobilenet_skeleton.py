@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # Channels before the width multiplier: stem, block 0, five stages, final expansion, feature mix.
 BASE_WIDTHS = (16, 16, 24, 40, 80, 112, 160, 960, 1280)
@@ -39,6 +39,7 @@ STAGES = (
 class BlockSlot:
     """The place of one searchable block: all of it but its kernel size and its expansion."""
 
+    index: int  # among all searchable blocks
     stage: int
     position: int  # in its stage; the block is active iff this is less than the stage's depth
     in_channels: int
@@ -46,6 +47,24 @@ class BlockSlot:
     stride: int
     activation: Activation
     squeeze_excite: bool
+
+    @property
+    def has_shortcut(self) -> bool:
+        """Tell whether the input is added to the output."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+class Block(NamedTuple):
+    """A searchable block and what was chosen for it."""
+
+    slot: BlockSlot
+    kernel: int
+    expansion: int
+
+    @property
+    def hidden(self) -> int:
+        """The channels between its two 1x1 convolutions."""
+        return hidden_width(self.slot.in_channels, self.expansion)
 
 
 @dataclass(frozen=True)
@@ -74,9 +93,24 @@ class Skeleton:
     def slots(self) -> tuple[BlockSlot, ...]:
         """The places of all searchable blocks, first to last."""
         return tuple(
-            _slot(stage, index, position, self.widths[index + 1 : index + 3])
-            for index, stage in enumerate(self.stages)
+            self._slot(stage, position)
+            for stage in range(len(self.stages))
             for position in range(self.max_depth)
+        )
+
+    def _slot(self, stage: int, position: int) -> BlockSlot:
+        fixed = self.stages[stage]
+        before, after = self.widths[stage + 1 : stage + 3]
+        is_first = position == 0
+        return BlockSlot(
+            index=stage * self.max_depth + position,
+            stage=stage,
+            position=position,
+            in_channels=before if is_first else after,
+            out_channels=after,
+            stride=fixed.stride if is_first else 1,
+            activation=fixed.activation,
+            squeeze_excite=fixed.squeeze_excite,
         )
 
 
@@ -94,17 +128,3 @@ def hidden_width(in_channels: int, expansion: int) -> int:
 def squeeze_width(hidden: int) -> int:
     """Return the width of the bottleneck of squeeze-and-excitation."""
     return round_width(hidden // 4)
-
-
-def _slot(stage: Stage, index: int, position: int, widths: tuple[int, ...]) -> BlockSlot:
-    before, after = widths
-    is_first = position == 0
-    return BlockSlot(
-        stage=index,
-        position=position,
-        in_channels=before if is_first else after,
-        out_channels=after,
-        stride=stage.stride if is_first else 1,
-        activation=stage.activation,
-        squeeze_excite=stage.squeeze_excite,
-    )
