@@ -66,7 +66,7 @@ class MobileNet(SearchSpace):
         self.resolutions = tuple(resolutions)
         self.depths, self.kernels, self.expansions = (tuple(choices[name]) for name in CHOICES)
         self.num_classes = num_classes
-        self.skeleton = Skeleton(tuple(base_widths), width, num_classes, max(self.depths))
+        self.skeleton = Skeleton(tuple(base_widths), float(width), num_classes, max(self.depths))
         variables = [
             Variable("r", self.resolutions),
             Variable("d", self.depths, len(self.skeleton.stages)),
@@ -83,7 +83,7 @@ class MobileNet(SearchSpace):
     @property
     def identity(self) -> str:
         """Name what the weights of a supernet depend on, e.g. `mobilenet-w1.2-c1000`."""
-        identity = f"{self.name}-w{self.skeleton.width:g}-c{self.num_classes}"
+        identity = f"{self.name}-w{self.skeleton.width}-c{self.num_classes}"
         choices = (self.depths, self.kernels, self.expansions)
         if self.skeleton.base_widths == BASE_WIDTHS and choices == tuple(CHOICES.values()):
             return identity

@@ -10,7 +10,7 @@ Shapes: N = images, C = channels, H and W = pixels, K = kernel size.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -27,6 +27,7 @@ from collm_nas.searchspace.mobilenet_skeleton import (
     squeeze_width,
 )
 from collm_nas.supernet.base import Supernet
+from collm_nas.supernet.checkpoint import OfficialWeights, rename
 from collm_nas.supernet.elastic import ElasticBatchNorm, ElasticPointwise, leading
 from collm_nas.supernet.mobilenetv3 import (
     ACTIVATIONS,
@@ -38,6 +39,43 @@ from collm_nas.supernet.mobilenetv3 import (
 )
 
 
+FILES = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/"
+
+
+def _released(width: str) -> OfficialWeights:
+    name = f"ofa_mbv3_d234_e346_k357_w{width}"
+    return OfficialWeights(FILES + name, name)
+
+
+def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the weights of a released file, or of a plain network, the names of a supernet's.
+
+    There are three generations of names. They differ in what they call a block's layers, and in
+    whether the weights of an elastic layer lie one level deeper than those of a plain one. A full
+    network that was trained before its kernels became elastic has no transforms: they start as
+    identity.
+
+    Raises:
+        WrongCheckpoint: two tensors would get the same name.
+    """
+    named = rename(state, _supernet_name)
+    if any(name.endswith("_matrix") for name in named):
+        return named
+    depthwise = [n for n in named if n.endswith(".depth_conv.conv.conv.weight")]
+    return named | {
+        f"{name.removesuffix('conv.weight')}{_matrix(large, small)}": torch.eye(small**2)
+        for name in depthwise
+        for large, small in ((7, 5), (5, 3))
+    }
+
+
+def _supernet_name(name: str) -> str:
+    name = name.replace(".mobile_inverted_conv.", ".conv.")
+    name = re.sub(r"\.(conv|bn|linear)\.\1\.", r".\1.", name)
+    elastic = r"(blocks\.[1-9]\d*\.conv\.(?:inverted_bottleneck|depth_conv|point_linear))"
+    return re.sub(rf"^{elastic}\.(conv|bn)\.(?!\dto)", r"\1.\2.\2.", name)
+
+
 class OFASupernet(MobileNetFrame, Supernet):
     """The weights of all subnets of `space`.
 
@@ -45,6 +83,9 @@ class OFASupernet(MobileNetFrame, Supernet):
     They are a mixture over subnets and right for none: recalibrate an extracted subnet before
     its accuracy means anything.
     """
+
+    official_weights = {f"mobilenet-w{w}-c1000": _released(w) for w in ("1.0", "1.2")}
+    official_names = staticmethod(official_names)
 
     def __init__(self, space: MobileNet) -> None:
         super().__init__(space.skeleton, dropout_of(space))
@@ -56,7 +97,7 @@ class OFASupernet(MobileNetFrame, Supernet):
 
     def forward(self, images: Tensor, arch: Architecture) -> Tensor:
         """See `Supernet`."""
-        x_NCHW = self.blocks[0](self.first_conv(images))
+        x_NCHW = self.blocks[0](self.stem(images))
         for block in self.space.active_blocks(arch):
             x_NCHW = self.elastic_block(block.slot)(x_NCHW, block)
         return self.classify(x_NCHW)
