@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +21,19 @@ from collm_nas.architecture import Architecture
 from collm_nas.searchspace.autoformer import (
     HEAD_DIM,
     MAX_DISTANCE,
+    PAPER,
     TABLE_ROWS,
     AutoFormer,
     shape_of,
 )
 from collm_nas.supernet.base import Supernet
+from collm_nas.supernet.checkpoint import OfficialWeights
+
+RELEASES = "https://github.com/silent-chen/AutoFormer-model-zoo/releases/download/v1.0"
+NOTES = {
+    "tiny": "trained without MLP ratio 3.0, and best near 6 million parameters",
+    "base": "trained without layers of 8 heads",
+}
 
 DROP_PATH = 0.1  # in the last layer of the supernet; a subnet with fewer layers never reaches it
 INIT_STD = 0.02
@@ -220,6 +229,13 @@ class VisionTransformer(nn.Module):
 class AutoFormerSupernet(Supernet):
     """The weights of all subnets of `space`."""
 
+    official_weights: ClassVar[Mapping[str, OfficialWeights]] = {
+        AutoFormer(size).identity: OfficialWeights(
+            f"{RELEASES}/supernet-{size}.pth", f"supernet-{size}.pth", note=NOTES.get(size, "")
+        )
+        for size in PAPER
+    }
+
     def __init__(self, space: AutoFormer) -> None:
         super().__init__()
         self.space = space
@@ -279,8 +295,3 @@ def _init_weights(net: VisionTransformer) -> None:
             nn.init.zeros_(weight)
         else:
             nn.init.trunc_normal_(weight, std=INIT_STD)
-
-
-def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a released file by our names, which are the original ones."""
-    return dict(state)
