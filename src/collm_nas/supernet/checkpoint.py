@@ -12,7 +12,7 @@ import argparse
 import os
 import pickle
 import re
-import zipfile
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,18 @@ from collm_nas.supernet.base import Supernet, build_supernet, supernet_class
 State = dict[str, Tensor]
 FORMAT = "collm-nas supernet 1"
 SHOWN = 3  # differences of each kind in a message
+
+# What torch.load raises for a file that torch.save did not write, or not all of.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    struct.error,
+)
 
 
 class WrongCheckpoint(ValueError):
@@ -101,7 +113,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it holds a {foreign[1]}, which is not loaded" if foreign else "it cannot be read"
         raise WrongCheckpoint(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,6 @@ from collm_nas.supernet.mobilenetv3 import (
     first_block,
     init_weights,
 )
-
 
 FILES = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/"
 
@@ -84,7 +83,9 @@ class OFASupernet(MobileNetFrame, Supernet):
     its accuracy means anything.
     """
 
-    official_weights = {f"mobilenet-w{w}-c1000": _released(w) for w in ("1.0", "1.2")}
+    official_weights: ClassVar[Mapping[str, OfficialWeights]] = {
+        f"mobilenet-w{w}-c1000": _released(w) for w in ("1.0", "1.2")
+    }
     official_names = staticmethod(official_names)
 
     def __init__(self, space: MobileNet) -> None:
@@ -251,6 +252,60 @@ class ElasticSqueezeExcite(SqueezeExcite):
             leading(expand.bias, (channels,)),
         )
         return x_NCHW * F.hardsigmoid(gate_NC11, inplace=True)
+
+
+@torch.no_grad()
+def sort_channels(supernet: OFASupernet, expansions: Sequence[int]) -> None:
+    """Order the channels inside all blocks by importance, at the start of a width phase.
+
+    A narrower block then keeps the channels that matter most. What the phases before have trained
+    is kept: the full network stays the same function, and channels that a trained width leaves
+    out stay behind it. As in the original, the hidden channels of squeeze-and-excitation are
+    sorted over their whole range, so that there a trained narrower width does change a little.
+
+    Args:
+        expansions: those of the phase that starts: all but the smallest have been trained.
+
+    Raises:
+        ValueError: they are not choices of the space, the largest included.
+    """
+    known = supernet.space.expansions
+    if len({*expansions}) < 2 or not {*expansions} <= {*known} or max(expansions) != max(known):
+        raise ValueError(
+            f"expansions must be two or more of {list(known)}, {max(known)} included, "
+            f"got {list(expansions)}"
+        )
+    for slot in supernet.space.skeleton.slots:
+        trained = [hidden_width(slot.in_channels, e) for e in sorted({*expansions})[1:]]
+        _sort_block(supernet.elastic_block(slot).conv, trained)
+
+
+def _sort_block(block: _MBConv, trained_widths: Sequence[int]) -> None:
+    """Sort by the L1 norm of the weights that read a channel, within each trained width."""
+    reader = block.point_linear.conv.conv.weight
+    importance = reader.abs().sum((0, 2, 3))
+    # The offsets are the original's: in single precision they also decide between close channels.
+    for rank, (start, end) in enumerate(pairwise(trained_widths), start=2):
+        importance[start:end] -= rank * 1e5
+    order = importance.argsort(descending=True)
+    _permute(order, 1, reader)
+    _permute(order, 0, block.inverted_bottleneck.conv.conv.weight)
+    _permute(order, 0, block.depth_conv.conv.conv.weight)
+    for norm in (block.inverted_bottleneck.bn.bn, block.depth_conv.bn.bn):
+        _permute(order, 0, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    if block.depth_conv.se is not None:
+        fc = block.depth_conv.se.fc
+        _permute(order, 0, fc.expand.weight, fc.expand.bias)
+        _permute(order, 1, fc.reduce.weight)
+        squeeze_order = fc.expand.weight.abs().sum((0, 2, 3)).argsort(descending=True)
+        _permute(squeeze_order, 1, fc.expand.weight)
+        _permute(squeeze_order, 0, fc.reduce.weight, fc.reduce.bias)
+
+
+def _permute(order: Tensor, dim: int, *tensors: Tensor | None) -> None:
+    for tensor in tensors:
+        assert tensor is not None
+        tensor.copy_(tensor.index_select(dim, order))
 
 
 def dropout_of(space: MobileNet) -> float:
