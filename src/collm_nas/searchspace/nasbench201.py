@@ -63,6 +63,7 @@ class NASBench201(SearchSpace):
     """
 
     name = "nasbench201"
+    supernet = "collm_nas.supernet.cell:CellSupernet"
 
     def __init__(
         self,
