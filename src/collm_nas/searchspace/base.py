@@ -70,6 +70,10 @@ class SearchSpace(ABC):
         `order_seed` re-permutes the order of the options for this one telling.
         """
 
+    def resolution(self, arch: Architecture) -> int:
+        """Return the side of the images that `arch` takes, in pixels; supernets need to know."""
+        raise NotImplementedError(f"{type(self).__name__}.resolution is not defined")
+
     def canonical(self, arch: Architecture) -> Architecture:
         """Map architectures that build the same network to one representative of them."""
         return arch

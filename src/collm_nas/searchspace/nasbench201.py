@@ -85,6 +85,10 @@ class NASBench201(SearchSpace):
         title = f"image classification on {DATASETS[self.dataset].title}"
         return hidden if self.names == "opaque" else title
 
+    def resolution(self, arch: Architecture) -> int:
+        """Return the side of the images of the data set, in pixels."""
+        return DATASETS[self.dataset].resolution
+
     def key(self, arch: Architecture) -> str:
         """Return six digits, the positions of the operations in `OPERATIONS`: `333132`."""
         return "".join(str(OPERATIONS.index(str(op))) for op in arch["op"])

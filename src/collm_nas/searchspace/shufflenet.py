@@ -112,7 +112,7 @@ class ShuffleNet(SearchSpace):
         _check(repeats, channels)
         self.channels = tuple(channels)
         self.num_classes = num_classes
-        self.resolution = resolution
+        self.side = resolution
         self.blocks = _blocks(repeats, self.channels, _halve(resolution))
         super().__init__([Variable("ops", (0, 1, 2, 3), len(self.blocks))], names, order_seed)
         fixed, classifier = self._fixed()
@@ -127,6 +127,10 @@ class ShuffleNet(SearchSpace):
                 tuple(tuple(sum(c.params for c in unit) for unit in block) for block in convs),
             ),
         }
+
+    def resolution(self, arch: Architecture) -> int:
+        """Return the side of the images, in pixels; it is the same for all architectures."""
+        return self.side
 
     def key(self, arch: Architecture) -> str:
         """Return one digit for each block: `21012020202300003233`."""
@@ -182,7 +186,7 @@ class ShuffleNet(SearchSpace):
         return "\n".join(
             [
                 "## Search Space",
-                f"A network for {self.resolution}x{self.resolution} images is a chain: a fixed "
+                f"A network for {self.side}x{self.side} images is a chain: a fixed "
                 f"convolution, {len(self.blocks)} blocks, a fixed convolution, average pooling and "
                 f"a linear classifier. Widths and depth are fixed. In each block one of "
                 f"{len(told)} units is chosen, and every combination is legal:",
@@ -253,7 +257,7 @@ class ShuffleNet(SearchSpace):
     def _fixed(self) -> tuple[list[Conv], int]:
         """Return the convolutions that all networks have, and the weights of the classifier."""
         *_, widest, last = self.channels
-        stem = Conv(3, self.channels[0], 3, _halve(self.resolution))
+        stem = Conv(3, self.channels[0], 3, _halve(self.side))
         return [stem, Conv(widest, last, 1, self.blocks[-1].side)], last * self.num_classes
 
 
