@@ -6,7 +6,7 @@ import pytest
 
 from collm_nas.run import build
 from collm_nas.testing.conformance import SearchSpaceConformance
-from tests.conftest import config, options
+from tests.configs import config, options
 
 
 class TestEverySpace(SearchSpaceConformance):

@@ -10,7 +10,7 @@ from collm_nas.run import build
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import Supernet
 from collm_nas.testing.conformance import SupernetConformance, untrained
-from tests.conftest import config, options
+from tests.configs import config, options
 
 QUICK = 30e6  # multiply-adds of a network that runs in milliseconds
 

@@ -334,7 +334,7 @@ def _varied(name: str, weight: Tensor, noise: Tensor) -> Tensor:
         case "running_var":
             return 0.5 + noise.abs()
         case "weight" if weight.dim() > 1:
-            return noise / weight[0].numel() ** 0.5
+            return noise / math.sqrt(weight[0].numel())
         case "weight":
             return 1 + 0.1 * noise
         case _:
@@ -349,8 +349,7 @@ def assert_same(actual: Tensor, expected: Tensor) -> None:
 
 def _logits(supernet: Supernet, images: Tensor, arch: Architecture) -> Tensor:
     with torch.no_grad():  # holds in this thread alone
-        logits = supernet.forward(images, arch)
-    return logits
+        return supernet.forward(images, arch)
 
 
 def _generator(seed: int) -> torch.Generator:
