@@ -10,16 +10,27 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from collm_nas.architecture import Architecture, InvalidArchitecture, Value
 from collm_nas.searchspace import vocabulary
 from collm_nas.searchspace.vocabulary import Variable, Vocabulary, Word
 
-__all__ = ["Costs", "SearchSpace", "Variable", "shorten", "wrong_keys", "wrong_values"]
+__all__ = [
+    "Bounds",
+    "Costs",
+    "SearchSpace",
+    "Variable",
+    "describe",
+    "first_within",
+    "shorten",
+    "wrong_keys",
+    "wrong_values",
+]
 
 Costs = dict[str, float]
+Bounds = tuple[str, float | None, float | None]  # (cost, minimum, maximum); None is an open end
 
 
 class SearchSpace(ABC):
@@ -67,6 +78,10 @@ class SearchSpace(ABC):
         `order_seed` re-permutes the order of the options for this one telling.
         """
 
+    def resolution(self, arch: Architecture) -> int:
+        """Return the side of the images that `arch` takes, in pixels; supernets need to know."""
+        raise NotImplementedError(f"{type(self).__name__}.resolution is not defined")
+
     def canonical(self, arch: Architecture) -> Architecture:
         """Map architectures that build the same network to one representative of them."""
         return arch
@@ -84,6 +99,15 @@ class SearchSpace(ABC):
     def sample(self, rng: random.Random) -> Architecture:
         """Draw every gene uniformly."""
         return self.build({v.name: rng.choices(v.options, k=v.count) for v in self.variables})
+
+    def sample_within(self, rng: random.Random, limits: Sequence[Bounds]) -> Architecture:
+        """Draw uniformly from the architectures whose `costs` lie within `limits`, ends included.
+
+        Raises:
+            ValueError: no architecture does.
+            RuntimeError: none was found; there may be some.
+        """
+        return first_within(lambda: self.sample(rng), self.costs, limits)
 
     def mutate(
         self, arch: Architecture, rng: random.Random, rate: float | Mapping[str, float]
@@ -180,6 +204,46 @@ class SearchSpace(ABC):
             case "opaque":
                 return vocabulary.opaque(self.variables, self.order_seed)
         raise ValueError(f"searchspace.names must be official or opaque, got {self.names!r}")
+
+
+def first_within(
+    draw: Callable[[], Architecture],
+    costs: Callable[[Architecture], Costs],
+    limits: Sequence[Bounds],
+    attempts: int = 10_000,
+) -> Architecture:
+    """Draw until the costs lie within `limits`.
+
+    Raises:
+        RuntimeError: they never did in `attempts` draws; the message tells what they ranged over.
+    """
+    seen: list[Costs] = []
+    for _ in range(attempts):
+        arch = draw()
+        if not limits:
+            return arch
+        seen.append(costs(arch))
+        if all(_lies_in(seen[-1][metric], low, high) for metric, low, high in limits):
+            return arch
+    ranges = ", ".join(
+        f"{metric} from {min(c[metric] for c in seen):,} to {max(c[metric] for c in seen):,}"
+        for metric in dict.fromkeys(metric for metric, _, _ in limits)
+    )
+    raise RuntimeError(
+        f"no architecture in {attempts:,} draws has {' and '.join(map(describe, limits))}; seen "
+        f"were {ranges}. Widen the limits (config key: limits)"
+    )
+
+
+def describe(limit: Bounds) -> str:
+    """Write a limit in words: `macs at most 330,000,000`."""
+    metric, *ends = limit
+    words = zip(("at least", "at most"), ends, strict=True)
+    return f"{metric} " + " and ".join(f"{w} {end:,.12g}" for w, end in words if end is not None)
+
+
+def _lies_in(value: float, minimum: float | None, maximum: float | None) -> bool:
+    return (minimum is None or minimum <= value) and (maximum is None or value <= maximum)
 
 
 def wrong_keys(answer: Any, labels: Sequence[str]) -> list[str]:
