@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+from torch import nn
 
 from collm_nas.run import build
 from collm_nas.searchspace.base import SearchSpace
+from collm_nas.supernet.autoformer import Attention, PatchGrid
 from collm_nas.supernet.base import Supernet
 from collm_nas.testing.conformance import SupernetConformance, untrained
 from tests.configs import config, options
@@ -32,3 +34,16 @@ class TestEverySupernet(SupernetConformance):
     def supernet(cls, request: pytest.FixtureRequest) -> Supernet:
         cls.space = request.param
         return untrained(request.param)
+
+    def hidden_macs(self, subnet: nn.Module) -> int:
+        """Count those of fused attention with relative positions.
+
+        By definition there are four products of all tokens with all tokens: queries with keys and
+        with relative positions, and the same for values. What is done instead, and counted, are
+        products with the positions on the grid.
+        """
+        attentions = [m for m in subnet.modules() if isinstance(m, Attention)]
+        grids = [m for m in subnet.modules() if isinstance(m, PatchGrid)]
+        tokens, positions = grids[0].membership_TG.shape if grids else (0, 0)
+        width = sum(attention.proj.in_features for attention in attentions)
+        return width * tokens * (4 * tokens - 2 * positions)

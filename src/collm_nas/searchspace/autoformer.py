@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
 from collm_nas.architecture import Architecture, InvalidArchitecture
+from collm_nas.searchspace.autoformer_sampling import STEP, ExactSampler, Totals
 from collm_nas.searchspace.base import (
+    Bounds,
     Costs,
     SearchSpace,
     Variable,
+    describe,
     shorten,
     wrong_keys,
 )
@@ -27,6 +30,8 @@ HEAD_DIM = 64
 MAX_DISTANCE = 14  # in patches; pairs that are farther apart share one relative position
 TABLE_ROWS = 2 * MAX_DISTANCE + 2  # one for each distance, and row 0 for the class token
 LISTS = ("mlp_ratio", "num_heads")
+# Of the options; the MLP of an even width is a whole number of units wide.
+STEPS = {"depth": 1, "embed_dim": 2, "mlp_ratio": STEP, "num_heads": 1}
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -61,7 +66,7 @@ class Shape(NamedTuple):
 
     embed_dim: int
     num_heads: tuple[int, ...]  # per layer
-    mlp_dims: tuple[int, ...]  # hidden units per layer
+    mlp_ratios: tuple[float, ...]  # per layer
 
 
 def shape_of(arch: Architecture) -> Shape:
@@ -69,7 +74,7 @@ def shape_of(arch: Architecture) -> Shape:
     depth, embed = cast(int, arch["depth"][0]), cast(int, arch["embed_dim"][0])
     heads = cast(tuple[int, ...], arch["num_heads"][:depth])
     ratios = cast(tuple[float, ...], arch["mlp_ratio"][:depth])
-    return Shape(embed, heads, tuple([int(embed * ratio) for ratio in ratios]))
+    return Shape(embed, heads, ratios)
 
 
 class AutoFormer(SearchSpace):
@@ -121,6 +126,7 @@ class AutoFormer(SearchSpace):
             Variable("num_heads", c.num_heads, layers),
         ]
         super().__init__(variables, names, order_seed)
+        self.sampler = ExactSampler((c.depth, c.embed_dim, c.mlp_ratio, c.num_heads), self._costs)
 
     @property
     def full(self) -> Architecture:
@@ -157,6 +163,21 @@ class AutoFormer(SearchSpace):
         networks: int = len(c.embed_dim) * sum(layer**depth for depth in c.depth)
         return networks
 
+    def sample_within(self, rng: random.Random, limits: Sequence[Bounds]) -> Architecture:
+        """See `SearchSpace.sample_within`: exact for any limits, and no draw is in vain."""
+        combinations = self.sampler.within(tuple(limits))
+        if not combinations.totals:
+            smallest, largest = (self.costs(self._uniform(pick)) for pick in (min, max))
+            ranges = "; ".join(
+                f"{metric} range from {smallest[metric]:,} to {largest[metric]:,}"
+                for metric in dict.fromkeys(metric for metric, _, _ in limits)
+            )
+            raise ValueError(
+                f"no architecture of {self.name} has {' and '.join(map(describe, limits))}: "
+                f"{ranges}. Widen the limits (config key: limits)"
+            )
+        return self.build(self.sampler.draw(rng, combinations))
+
     def costs(self, arch: Architecture) -> Costs:
         """Return `macs`, `params` and `repo_flops`.
 
@@ -166,8 +187,12 @@ class AutoFormer(SearchSpace):
         repository, the figure in published tables: it counts one token too many, and the
         classifier once per token.
         """
-        embed, heads, mlp_dims = shape_of(arch)
-        depth, attention, hidden = len(heads), HEAD_DIM * sum(heads), sum(mlp_dims)
+        embed, heads, ratios = shape_of(arch)
+        return self._costs(Totals(len(heads), embed, sum(heads), sum(ratios)))
+
+    def _costs(self, totals: Totals) -> Costs:
+        depth, embed = totals.depth, totals.embed_dim
+        attention, hidden = HEAD_DIM * totals.heads, int(embed * totals.mlp_ratio)
         patches = (self.side // self.patch_size) ** 2
         tokens = patches + 1
         pixels = 3 * self.patch_size**2
@@ -374,31 +399,31 @@ def _choices(size: str | Mapping[str, Sequence[float]], profile: str) -> Choices
 
 
 def _own_choices(size: Mapping[str, Sequence[float]]) -> Choices:
-    """Check options that are not published."""
-    names = [field.name for field in fields(Choices)]
-    problems = [f"searchspace.size.{name} is missing" for name in names if name not in size]
+    """Check options that are not published; a list of them must fit into a key, digit by digit."""
+    names = ", ".join(STEPS)
+    problems = [f"searchspace.size.{name} is missing" for name in STEPS if name not in size]
     problems += [
-        f"searchspace.size.{name} is not known; there are {', '.join(names)}"
+        f"searchspace.size.{name} is not known; there are {names}"
         for name in size
-        if name not in names
+        if name not in STEPS
     ]
-    for name in size:
-        step = 0.5 if name == "mlp_ratio" else 1
-        most = (len(DIGITS) - 1) * step if name in LISTS else 2**16  # lists must fit into a key
-        if name in names and not _are_options(size[name], step, most):
+    for name, step in STEPS.items():
+        most = (len(DIGITS) - 1) * step if name in LISTS else 10_000
+        if name in size and not _are_options(size[name], step, most):
             problems.append(
                 f"searchspace.size.{name} must be a list of different multiples of {step}, at "
                 f"most {most}, got {size[name]!r}"
             )
     if problems:
         raise ValueError("\n".join(problems))
-    ratios = tuple(map(float, size["mlp_ratio"]))
-    options: dict[str, Any] = {name: tuple(size[name]) for name in names}
-    return Choices(**{**options, "mlp_ratio": ratios})
+    options: dict[str, Any] = {name: tuple(size[name]) for name in STEPS}
+    options["mlp_ratio"] = tuple(map(float, size["mlp_ratio"]))
+    return Choices(**options)
 
 
 def _are_options(options: object, step: float, most: float) -> bool:
-    if not isinstance(options, list | tuple) or not options or len({*options}) < len(options):
+    if not isinstance(options, list | tuple) or not options:
         return False
-    kinds = (int,) if step == 1 else (int, float)
-    return all(type(x) in kinds and 0 < x <= most and x % step == 0 for x in options)
+    kinds = (int,) if isinstance(step, int) else (int, float)
+    fit = all(type(x) in kinds and 0 < x <= most and x % step == 0 for x in options)
+    return fit and len({*options}) == len(options)

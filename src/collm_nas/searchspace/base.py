@@ -24,6 +24,7 @@ __all__ = [
     "Variable",
     "describe",
     "first_within",
+    "lies_within",
     "shorten",
     "wrong_keys",
     "wrong_values",
@@ -223,7 +224,7 @@ def first_within(
         if not limits:
             return arch
         seen.append(costs(arch))
-        if all(_lies_in(seen[-1][metric], low, high) for metric, low, high in limits):
+        if lies_within(seen[-1], limits):
             return arch
     ranges = ", ".join(
         f"{metric} from {min(c[metric] for c in seen):,} to {max(c[metric] for c in seen):,}"
@@ -242,8 +243,12 @@ def describe(limit: Bounds) -> str:
     return f"{metric} " + " and ".join(f"{w} {end:,.12g}" for w, end in words if end is not None)
 
 
-def _lies_in(value: float, minimum: float | None, maximum: float | None) -> bool:
-    return (minimum is None or minimum <= value) and (maximum is None or value <= maximum)
+def lies_within(costs: Costs, limits: Sequence[Bounds]) -> bool:
+    """Tell whether `costs` meet all `limits`."""
+    return all(
+        (low is None or low <= costs[metric]) and (high is None or costs[metric] <= high)
+        for metric, low, high in limits
+    )
 
 
 def wrong_keys(answer: Any, labels: Sequence[str]) -> list[str]:

@@ -195,7 +195,7 @@ class VisionTransformer(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        embed_dim, num_heads, mlp_dims = shape_of(arch)
+        embed_dim, num_heads, mlp_ratios = shape_of(arch)
         tokens = len(grid.rows_TG)
         self.side = space.side
         self.grid = grid
@@ -204,8 +204,14 @@ class VisionTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, tokens, embed_dim, device=device))
         deepest = max(space.choices.depth)
         self.blocks = nn.ModuleList(
-            Layer(embed_dim, heads, mlp_dim, DROP_PATH * i / max(1, deepest - 1), device)
-            for i, (heads, mlp_dim) in enumerate(zip(num_heads, mlp_dims, strict=True))
+            Layer(
+                embed_dim,
+                heads,
+                int(embed_dim * ratio),
+                DROP_PATH * i / max(1, deepest - 1),
+                device,
+            )
+            for i, (heads, ratio) in enumerate(zip(num_heads, mlp_ratios, strict=True))
         )
         self.norm = nn.LayerNorm(embed_dim, device=device)
         self.head = nn.Linear(embed_dim, space.num_classes, device=device)
