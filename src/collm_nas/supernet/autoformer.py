@@ -48,7 +48,7 @@ class PatchGrid(nn.Module):
 
     rows_TG: Tensor  # which row of the vertical table relates a token to each row of patches
     columns_TG: Tensor  # the same for the horizontal table and each column
-    membership_TG: Tensor  # 1 where a token lies on a grid position
+    membership_TG: Tensor  # whether a token lies on a grid position
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -60,10 +60,10 @@ class PatchGrid(nn.Module):
         self.register_buffer(
             "columns_TG", torch.cat([class_token, steps[column]]), persistent=False
         )
-        lines = torch.cat([F.one_hot(row, side), F.one_hot(column, side)], dim=1).float()
+        lines = torch.cat([F.one_hot(row, side), F.one_hot(column, side)], dim=1)
         membership = F.pad(lines, (0, 1, 1, 0))
         membership[0, -1] = 1
-        self.register_buffer("membership_TG", membership, persistent=False)
+        self.register_buffer("membership_TG", membership.bool(), persistent=False)
 
 
 class RelativePositions(nn.Module):
