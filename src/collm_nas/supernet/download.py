@@ -28,7 +28,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from collm_nas.supernet.checkpoint import OfficialWeights
+from collm_nas.searchspace.base import SearchSpace
+from collm_nas.supernet.checkpoint import OfficialWeights, official_weights
 
 ATTEMPTS = 5  # in a row that brought nothing
 TIMEOUT_S = 30
@@ -46,6 +47,24 @@ def cache_dir() -> Path:
     """Return where released files are kept: $COLLM_CACHE, or a folder of torch.hub's cache."""
     own = os.environ.get("COLLM_CACHE")
     return Path(own).expanduser() if own else Path(torch.hub.get_dir()) / "collm-nas"
+
+
+def supernet_file(supernet: str, space: SearchSpace) -> Path:
+    """Return the file that the config key `supernet` names: a path, or `official`.
+
+    Raises:
+        WeightsUnavailable: it is `official`, and these weights do not exist or cannot be had.
+    """
+    if supernet != "official":
+        return Path(supernet).expanduser()
+    train_command = f"python train_supernet.py searchspace={space.name}"
+    weights = official_weights(space)
+    if weights is None:
+        raise WeightsUnavailable(
+            f"supernet=official: no weights are published for {space.identity}. Train a supernet "
+            f"({train_command}) or name a file (config key: supernet)"
+        )
+    return official_file(weights, train_command)
 
 
 def official_file(weights: OfficialWeights, train_command: str) -> Path:
