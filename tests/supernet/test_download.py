@@ -111,6 +111,7 @@ def test_file_put_there_by_hand_needs_no_network(cache: Path) -> None:
     (cache / "supernet.pth").write_bytes(b"by hand")
     weights = OfficialWeights("http://127.0.0.1:1/supernet.pth", "supernet.pth")
     assert official_file(weights, TRAIN).read_bytes() == b"by hand"
+    assert [path.name for path in cache.iterdir()] == ["supernet.pth"]  # it may be read-only
 
 
 def test_broken_connection_is_resumed(server: Server) -> None:

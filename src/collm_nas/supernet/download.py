@@ -77,6 +77,8 @@ def official_file(weights: OfficialWeights, train_command: str) -> Path:
         WeightsUnavailable: it cannot be downloaded, or is not the file that was released.
     """
     path = cache_dir() / weights.file_name
+    if path.exists():  # the cache may be read-only
+        return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):  # a second process waits, and finds the file
