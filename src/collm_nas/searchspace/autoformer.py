@@ -109,10 +109,10 @@ class AutoFormer(SearchSpace):
         num_classes: int = 1000,
     ) -> None:
         self.choices = c = _choices(size, profile)
-        if patch_size < 1 or resolution < patch_size or resolution % patch_size:
+        if min(resolution, patch_size, num_classes) < 1 or resolution % patch_size:
             raise ValueError(
-                f"searchspace.resolution must be a multiple of searchspace.patch_size, got "
-                f"{resolution} and {patch_size}"
+                "searchspace.resolution, patch_size and num_classes must be positive, the first a "
+                f"multiple of the second, got {resolution}, {patch_size} and {num_classes}"
             )
         self.published_size = size if isinstance(size, str) else None
         self.side = resolution
@@ -185,7 +185,7 @@ class AutoFormer(SearchSpace):
         relative position, and the same for values. Our networks need fewer, see
         `collm_nas.supernet.autoformer`. `repo_flops` is `get_complexity` of the authors'
         repository, the figure in published tables: it counts one token too many, and the
-        classifier once per token.
+        classifier for every token.
         """
         embed, heads, ratios = shape_of(arch)
         return self._costs(Totals(len(heads), embed, sum(heads), sum(ratios)))
