@@ -59,6 +59,14 @@ class SearchSpace(ABC):
         """Name what the networks are for, as far as a language model may know."""
         return "image classification"
 
+    @property
+    def identity(self) -> str:
+        """Name what the weights of a supernet depend on: space, widths, classes; not the telling.
+
+        Weights are stored with it, and another space's are refused.
+        """
+        return self.name
+
     @abstractmethod
     def costs(self, arch: Architecture) -> Costs:
         """Return the exact costs in closed form: at least `macs` and `params`, as counts."""
