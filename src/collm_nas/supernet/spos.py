@@ -16,8 +16,14 @@ from torch import Tensor, nn
 from collm_nas.architecture import Architecture
 from collm_nas.searchspace.shufflenet import KERNELS, XCEPTION, Block, ShuffleNet
 from collm_nas.supernet.base import Supernet
+from collm_nas.supernet.checkpoint import OfficialWeights, rename
 
 DROPOUT = 0.1
+RELEASED = OfficialWeights(
+    url="https://github.com/megvii-model/SinglePathOneShot",
+    file_name="checkpoint-150000.pth.tar",
+    note="images are BGR from 0 to 255; the README links to the file on OneDrive",
+)
 
 
 class Unit(nn.Module):
@@ -85,8 +91,14 @@ class SPOSNetwork(_Trunk):
 class SPOSSupernet(_Trunk, Supernet):
     """All choices of all blocks, with batch norms that are not affine."""
 
-    # As the published weights expect images: users who normalise them to RGB get chance accuracy.
+    # How the published weights expect images; with normalised RGB they are at chance.
     input_format: ClassVar[str] = "bgr_0_255"
+    official_weights: ClassVar[Mapping[str, OfficialWeights]] = {ShuffleNet().identity: RELEASED}
+
+    @staticmethod
+    def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Translate the published names: they were saved from a `DataParallel` wrapper."""
+        return rename(state, lambda name: name.removeprefix("module."))
 
     def __init__(self, space: ShuffleNet) -> None:
         super().__init__(space, affine=False)
@@ -124,11 +136,6 @@ class SPOSSupernet(_Trunk, Supernet):
                 weights[f"{name}.bias"] = torch.zeros_like(mean)
         subnet.load_state_dict(weights, assign=True)
         return subnet.train(self.training)
-
-
-def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Translate the published state dict, which was saved from a `DataParallel` wrapper."""
-    return {name.removeprefix("module."): weight for name, weight in state.items()}
 
 
 def _shuffle_branch(block: Block, kernel: int, affine: bool) -> list[nn.Module]:
