@@ -52,7 +52,7 @@ def test_missing_weights_of_the_published_space_are_located(
     with pytest.raises(FileNotFoundError, match=r"SinglePathOneShot"):
         load_supernet(tmp_path / "none.pth.tar", space)
     tiny = ShuffleNet(repeats=[1], channels=[4, 8, 8])
-    with pytest.raises(FileNotFoundError, match="No weights are published for shufflenet-1-4.8.8"):
+    with pytest.raises(FileNotFoundError, match=r"No weights .* for shufflenet-1-4\.8\.8"):
         load_supernet(tmp_path / "none.pth.tar", tiny)
 
 
