@@ -157,6 +157,7 @@ class Remembers(SPOSSupernet):
         return super().forward(images, self.active)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "supernet", "test"),
     [

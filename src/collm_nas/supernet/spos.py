@@ -171,7 +171,9 @@ def _norm(channels: int, affine: bool) -> nn.BatchNorm2d:
 
 
 def _initialise(network: _Trunk) -> None:
-    """Draw the weights as the published code does."""
+    """Draw the weights as the published code does; weights without storage are left alone."""
+    if network.classifier[0].weight.is_meta:
+        return
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             deviation = 0.01 if name.startswith("first_conv") else 1 / module.weight.shape[1]
