@@ -9,7 +9,8 @@ import pytest
 from collm_nas.run import build
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import Supernet
-from collm_nas.testing.conformance import SupernetConformance, untrained
+from collm_nas.testing.conformance import SupernetConformance
+from collm_nas.testing.networks import untrained
 from tests.conftest import load, options
 
 QUICK = 30e6  # multiply-adds of a network that runs in milliseconds

@@ -14,11 +14,8 @@ from collm_nas.architecture import Architecture
 from collm_nas.searchspace.base import Costs
 from collm_nas.searchspace.shufflenet import ShuffleNet
 from collm_nas.supernet.spos import SPOSNetwork, SPOSSupernet
-from collm_nas.testing.conformance import (
-    SearchSpaceConformance,
-    SupernetConformance,
-    untrained,
-)
+from collm_nas.testing.conformance import SearchSpaceConformance, SupernetConformance
+from collm_nas.testing.networks import untrained
 
 TINY: Any = {
     "repeats": [2, 1],

@@ -15,14 +15,12 @@ every time. The idea of shipping the tests of a contract is optuna's.
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import math
 import random
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
@@ -33,7 +31,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from collm_nas.architecture import Architecture, InvalidArchitecture
 from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.base import Supernet, build_supernet
+from collm_nas.supernet.base import Supernet
+from collm_nas.testing.candidates import architectures, enumerate_all, impostors_of, leaves_of
+from collm_nas.testing.networks import assert_same, noise, untrained
 from collm_nas.testing.schema import matches
 
 ENUMERABLE = 20_000  # spaces up to this size are counted one by one
@@ -42,15 +42,6 @@ many = settings(
     max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=UNHEALTHY
 )
 few = settings(many, max_examples=8)  # of what runs a network
-
-
-def architectures(space: SearchSpace) -> st.SearchStrategy[Architecture]:
-    """Draw architectures of `space`; simple ones take the first option of every variable."""
-    genes = {
-        v.name: st.lists(st.sampled_from(v.options), min_size=v.count, max_size=v.count)
-        for v in space.variables
-    }
-    return st.fixed_dictionaries(genes).map(space.build)
 
 
 class SearchSpaceConformance:
@@ -122,7 +113,7 @@ class SearchSpaceConformance:
         encodings = math.prod(len(v.options) ** v.count for v in self.space.variables)
         assert 0 < self.space.size() <= encodings
         if encodings <= ENUMERABLE:
-            assert len({*_enumerate(self.space)}) == self.space.size()
+            assert len({*enumerate_all(self.space)}) == self.space.size()
 
     @pytest.mark.parametrize("metric", ["macs", "params"])
     def test_samples_lie_within_limits(self, metric: str) -> None:
@@ -150,8 +141,8 @@ class SearchSpaceConformance:
     @given(st.data())
     def test_no_wrong_value_is_coerced(self, data: st.DataObject) -> None:
         answer = self.space.encode(data.draw(architectures(self.space)))
-        holder, place = data.draw(st.sampled_from(_leaves(answer)))
-        holder[place] = data.draw(st.sampled_from(_impostors(holder[place])))
+        holder, place = data.draw(st.sampled_from(leaves_of(answer)))
+        holder[place] = data.draw(st.sampled_from(impostors_of(holder[place])))
         with pytest.raises(InvalidArchitecture) as error:
             self.space.decode(answer)
         assert error.value.problems
@@ -160,7 +151,7 @@ class SearchSpaceConformance:
     @given(st.data())
     def test_all_wrong_values_are_reported_at_once(self, data: st.DataObject) -> None:
         answer = self.space.encode(data.draw(architectures(self.space)))
-        holders = [holder for holder, place in _leaves(answer) if place == 1]
+        holders = [holder for holder, place in leaves_of(answer) if place == 1]
         if not holders:
             pytest.skip("an architecture is written as one value")
         holders[-1][0] = holders[-1][1] = "nonsense"
@@ -233,7 +224,9 @@ class SupernetConformance:
         images = self._images(arch)
         supernet.zero_grad(set_to_none=True)
         logits = supernet(images, arch)
-        (logits * torch.randn(logits.shape, generator=_generator(1)).double()).sum().backward()
+        (
+            logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(1)).double()
+        ).sum().backward()
         weights = dict(supernet.named_parameters())
         idle = {
             name: torch.ones_like(p, dtype=torch.bool) if p.grad is None else p.grad == 0
@@ -309,44 +302,7 @@ class SupernetConformance:
 
     def _images(self, arch: Architecture) -> Tensor:
         side = self.space.resolution(arch)
-        return torch.randn(2, 3, side, side, generator=_generator(0)).double()
-
-
-def untrained(space: SearchSpace) -> Supernet:
-    """Build the supernet of `space` in eval mode, with weights that make every mistake visible.
-
-    A fresh network hides some: its batch norms are alike, its biases zero. Double precision tells
-    a wrong number from a rounding error.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        supernet = build_supernet(space).double().eval()
-    generator = _generator(2)
-    with torch.no_grad():
-        for name, weight in [*supernet.named_parameters(), *supernet.named_buffers()]:
-            if weight.is_floating_point():
-                noise = torch.randn(weight.shape, generator=generator).double()
-                weight.copy_(_varied(name, weight, noise))
-    return supernet
-
-
-def _varied(name: str, weight: Tensor, noise: Tensor) -> Tensor:
-    """Keep the activations of deep networks near one, whatever their initialisation."""
-    match name.rpartition(".")[2]:
-        case "running_var":
-            return 0.5 + noise.abs()
-        case "weight" if weight.dim() > 1:
-            return noise / math.sqrt(weight[0].numel())
-        case "weight":
-            return 1 + 0.1 * noise
-        case _:
-            return weight + 0.1 * noise
-
-
-def assert_same(actual: Tensor, expected: Tensor) -> None:
-    """Compare logits in double precision, relative to the largest of them."""
-    scale = max(1.0, float(expected.detach().abs().max()))
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-9 * scale)
+        return noise(2, 3, side, side, seed=0)
 
 
 def _logits(supernet: Supernet, images: Tensor, arch: Architecture) -> Tensor:
@@ -354,34 +310,5 @@ def _logits(supernet: Supernet, images: Tensor, arch: Architecture) -> Tensor:
         return supernet.forward(images, arch)
 
 
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def _twins() -> tuple[random.Random, random.Random]:
     return random.Random(0), random.Random(0)
-
-
-def _enumerate(space: SearchSpace) -> Iterator[Architecture]:
-    names = [v.name for v in space.variables]
-    values = [itertools.product(v.options, repeat=v.count) for v in space.variables]
-    for genes in itertools.product(*values):
-        yield space.build(dict(zip(names, genes, strict=True)))
-
-
-def _leaves(answer: Any) -> list[tuple[Any, Any]]:
-    """List the places of all values in parsed JSON, as (container, key)."""
-    places = answer.items() if isinstance(answer, dict) else enumerate(answer)
-    leaves: list[tuple[Any, Any]] = []
-    for place, value in places:
-        nested = isinstance(value, dict | list)
-        leaves += _leaves(value) if nested else [(answer, place)]
-    return leaves
-
-
-def _impostors(value: Any) -> list[Any]:
-    """List what resembles `value` and is not it."""
-    impostors: list[Any] = [None, [value], "nonsense", 10**6, f" {value}"]
-    if isinstance(value, int):
-        impostors += [str(value), float(value), value == 1]
-    return impostors
