@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from benchmark_files import BEST, COLUMN, CSV, EMPTY, OFFICIAL, needs_shared, rows_of
 
 from collm_nas.evaluator.sealed import SealedTest
 from collm_nas.problem import EvaluationFailed
 from collm_nas.searchspace.nasbench201 import NASBench201, parse_cell_string
+from tests.evaluator.benchmark_files import (
+    BEST,
+    COLUMN,
+    CSV,
+    EMPTY,
+    OFFICIAL,
+    needs_shared,
+    rows_of,
+)
 
 
 @needs_shared

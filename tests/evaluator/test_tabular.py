@@ -8,7 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmark_files import (
+from hydra import compose, initialize_config_dir
+
+from collm_nas.evaluator.tables import Standing
+from collm_nas.evaluator.tabular import TabularEvaluator
+from collm_nas.evaluator.tabular_select_on_test import SelectOnTestEvaluator
+from collm_nas.problem import EvaluationFailed
+from collm_nas.run import build
+from collm_nas.searchspace.base import Costs, SearchSpace, Variable
+from collm_nas.searchspace.nasbench201 import NASBench201, parse_cell_string
+from tests.evaluator.benchmark_files import (
     BEST,
     COLUMN,
     CSV,
@@ -21,15 +30,6 @@ from benchmark_files import (
     rows_of,
     write_csv,
 )
-from hydra import compose, initialize_config_dir
-
-from collm_nas.evaluator.tables import Standing
-from collm_nas.evaluator.tabular import TabularEvaluator
-from collm_nas.evaluator.tabular_select_on_test import SelectOnTestEvaluator
-from collm_nas.problem import EvaluationFailed
-from collm_nas.run import build
-from collm_nas.searchspace.base import Costs, SearchSpace, Variable
-from collm_nas.searchspace.nasbench201 import NASBench201, parse_cell_string
 
 CONF = ROOT / "conf"
 
@@ -151,7 +151,7 @@ def test_the_configs_build() -> None:
         honest = compose(overrides=["+evaluator=tabular"])
         on_test = compose(overrides=["+evaluator=tabular_select_on_test", "evaluator.table=x"])
     assert build(honest.evaluator, space=NASBench201()).evaluate(BEST) == {"val_accuracy": 91.6067}
-    assert on_test.objective == "test_accuracy"
+    assert SelectOnTestEvaluator.objective == "test_accuracy"
     assert on_test.evaluator._target_.endswith("SelectOnTestEvaluator")
 
 

@@ -24,12 +24,14 @@ class SelectOnTestEvaluator:
         ValueError: another space, or a table that cannot be used.
     """
 
+    objective = "test_accuracy"
+
     def __init__(self, space: SearchSpace, table: str | None, partial: bool = False) -> None:
         self.table = read_table(space, "test", table, partial=partial)
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """Return `{"test_accuracy": percent}`; see `Evaluator`."""
-        return {"test_accuracy": self.table.accuracy(arch)}
+        return {self.objective: self.table.accuracy(arch)}
 
     def standing(self, arch: Architecture) -> Standing:
         """Compare `arch` with the whole benchmark, on test."""

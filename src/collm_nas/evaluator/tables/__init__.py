@@ -59,8 +59,10 @@ def _read_file(path: Path, quantity: Quantity) -> Mapping[str, float | None]:
         raise TableError(f"{path} does not exist (the table of NAS-Bench-201: table=PATH)")
     if path.is_dir() or path.name.endswith(nats.SUFFIX):
         log.warning(
-            "%s: each look-up unpacks a file, and a rank needs all of them, which takes minutes. "
-            "Convert it once: python -m collm_nas.evaluator.tables.convert SOURCE TARGET.csv.xz",
+            "%s: official files are slow to read (the single file at the start, a folder when a "
+            "rank is asked for: minutes). Convert them once: "
+            "python -m collm_nas.evaluator.tables.convert %s TARGET.csv.xz",
+            path,
             path,
         )
         return nats.Accuracies(nats.read_cells(path), quantity)

@@ -18,6 +18,7 @@ from collm_nas.evaluator.tables.table import (
     Quantity,
     Split,
     TableError,
+    check_percentages,
     keys_by_name,
     mean_accuracy,
 )
@@ -64,8 +65,9 @@ def read(path: Path, quantity: Quantity) -> dict[str, float | None]:
         if (key := keys[name]) in cells:
             raise TableError(f"{place}: the cell {name} is there a second time")
         percents = [] if text in ("", None) else [_number(text, place)]
+        check_percentages(percents, place)
         if percents or quantity.seed is not None:
-            cells[key] = mean_accuracy(percents, place)
+            cells[key] = mean_accuracy(percents)
     return cells
 
 

