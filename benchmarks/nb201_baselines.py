@@ -88,9 +88,7 @@ def main() -> None:
     parser.add_argument("--datasets", default="cifar10,cifar100,imagenet16-120")
     args = parser.parse_args()
     print(f"{args.evaluations} evaluations, {args.seeds} seeds, mean ± standard deviation")
-    print(
-        f"{'strategy':22}{'dataset':16}{'validation':>16}{'test':>16}{'optimum':>9}{'ms/eval':>9}"
-    )
+    print(f"{'strategy':22}{'dataset':16}{'validation':>16}{'test':>16}{'optimum':>9}{'ms/eval':>9}")
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for name in args.strategies.split(","):

@@ -1,9 +1,7 @@
-"""Candidates to try a search space with: all of them, random ones, and broken ones."""
+"""Candidates to try a search space with: random ones, and broken ones."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -19,14 +17,6 @@ def architectures(space: SearchSpace) -> st.SearchStrategy[Architecture]:
         for v in space.variables
     }
     return st.fixed_dictionaries(genes).map(space.build)
-
-
-def enumerate_all(space: SearchSpace) -> Iterator[Architecture]:
-    """Build every combination of genes; architectures with inactive genes come up repeatedly."""
-    names = [v.name for v in space.variables]
-    values = [itertools.product(v.options, repeat=v.count) for v in space.variables]
-    for genes in itertools.product(*values):
-        yield space.build(dict(zip(names, genes, strict=True)))
 
 
 def leaves_of(answer: Any) -> list[tuple[Any, Any]]:
