@@ -62,22 +62,22 @@ class Archive:
         append_jsonl(self.path, _round_to_json(round_))
         self.rounds.append(round_)
 
-    def records(self) -> Iterator[Record]:
-        """Iterate over all candidates, oldest first."""
-        for round_ in self.rounds:
+    def records(self, rounds: int | None = None) -> Iterator[Record]:
+        """Iterate over all candidates (of the first `rounds` rounds), oldest first."""
+        for round_ in self.rounds[:rounds]:
             yield from round_.records
 
-    def evaluated(self) -> list[Record]:
+    def evaluated(self, rounds: int | None = None) -> list[Record]:
         """List the records that were evaluated, feasible or not, oldest first."""
-        return [r for r in self.records() if self.objective in r.metrics]
+        return [r for r in self.records(rounds) if self.objective in r.metrics]
 
-    def feasible(self) -> list[Record]:
+    def feasible(self, rounds: int | None = None) -> list[Record]:
         """List the evaluated records within the limits, oldest first."""
-        return [r for r in self.evaluated() if r.verdict == "feasible"]
+        return [r for r in self.evaluated(rounds) if r.verdict == "feasible"]
 
-    def best(self) -> Record | None:
+    def best(self, rounds: int | None = None) -> Record | None:
         """Return the feasible record with the highest objective (the first of equals), if any."""
-        return max(self.feasible(), key=self.score, default=None)
+        return max(self.feasible(rounds), key=self.score, default=None)
 
     def score(self, record: Record) -> float:
         """Return the objective of an evaluated record."""

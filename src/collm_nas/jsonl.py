@@ -12,8 +12,11 @@ class CorruptFile(ValueError):
     """A line that no crash of ours explains: someone or something else changed the file."""
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read all objects; cut off a last line that a crash tore in two.
+def read_jsonl(path: Path, *, cut_torn_line: bool = True) -> list[dict[str, Any]]:
+    """Read all objects; skip a last line that a crash tore in two, and cut it off.
+
+    Args:
+        cut_torn_line: False leaves the file as it is, for readers that do not own it.
 
     Raises:
         CorruptFile: a line before the last one is not JSON.
@@ -22,7 +25,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         return []
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
+    if cut_torn_line and len(whole) < len(data):
         os.truncate(path, len(whole))
     return [_parse(path, number, line) for number, line in enumerate(whole.splitlines(), start=1)]
 

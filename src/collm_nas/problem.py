@@ -22,10 +22,19 @@ class CostModel(Protocol):
 
 
 class Evaluator(Protocol):
-    """Measures how good an architecture is. Must be safe to call from several threads."""
+    """Measures how good an architecture is. Must be safe to call from several threads.
+
+    `objective` names the metric to maximise; its name says the split, e.g. `val_accuracy`.
+    """
+
+    objective: str
 
     def evaluate(self, arch: Architecture) -> Metrics:
-        """Return at least the problem's objective, e.g. `{"val_accuracy": 91.6}` (percent)."""
+        """Return at least the objective, e.g. `{"val_accuracy": 91.6}` (percent).
+
+        Raises:
+            EvaluationFailed: this architecture could not be evaluated; others may.
+        """
 
 
 class EvaluationFailed(RuntimeError):
@@ -50,11 +59,14 @@ class Limit:
             return ""
         miss = abs(value - bound)
         percent = f" ({100 * miss / bound:.1f}%)" if bound else ""
-        return f"{self.metric} is {value:,.6g}, {word} of {bound:,.6g} by {miss:,.6g}{percent}"
+        overrun = f"{amount(miss)}{percent}"
+        return f"{self.metric} is {amount(value)}, {word} of {amount(bound)} by {overrun}"
 
     def __str__(self) -> str:
         ends = [("at least", self.minimum), ("at most", self.maximum)]
-        return f"{self.metric} " + " and ".join(f"{w} {v:,.6g}" for w, v in ends if v is not None)
+        return f"{self.metric} " + " and ".join(
+            f"{w} {amount(v)}" for w, v in ends if v is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,7 @@ class Problem:
 
 
 def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit, ...]:
-    """Read `{metric: maximum}` or `{metric: [minimum, maximum]}`, `null` being an open end.
+    """Read `{metric: maximum}` or `{metric: [minimum, maximum]}`; `null` is no limit.
 
     `metrics` are the costs of any architecture: what can be limited.
 
@@ -127,6 +139,8 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
     """
     parsed, problems = [], []
     for metric, bounds in limits.items():
+        if bounds is None:
+            continue
         if metric not in metrics:
             problems.append(f"limits.{metric}: not a cost; there are {', '.join(sorted(metrics))}")
             continue
@@ -138,11 +152,16 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
         low, high = (numbers.pop(0) if end is not None else None for end in ends)
         if low is not None and high is not None and low > high:
             problems.append(f"limits.{metric}: the minimum {low} is over the maximum {high}")
-        elif (low, high) != (None, None):
+        else:
             parsed.append(Limit(metric, low, high))
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(parsed)
+
+
+def amount(value: float) -> str:
+    """Write a cost for people: large counts in millions."""
+    return f"{value / 1e6:,.6g}M" if abs(value) >= 1e5 else f"{value:,.6g}"
 
 
 def _is_number(value: object) -> TypeGuard[float]:

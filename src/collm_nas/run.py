@@ -6,8 +6,11 @@ settings that would change results half way, and a second process at the same ti
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 MISSING = "(not set)"
+FREE = ("timeout_s", "retries", "threads", "api_key_env")  # ends of keys that change no result
 
 
 class UserError(Exception):
     """Something the user can mend. The message says what was wrong, where, and what to do."""
+
+
+class Stopped(Exception):
+    """The search stopped before its end. The message says why; the same command continues it."""
 
 
 def build(node: DictConfig, **runtime: Any) -> Any:
@@ -30,6 +38,7 @@ def build(node: DictConfig, **runtime: Any) -> Any:
 
     Raises:
         UserError: the node has keys that its class does not take, or lacks some.
+        ValueError: a value is wrong.
     """
     try:
         factory = instantiate(node, _partial_=True, _convert_="all")
@@ -65,10 +74,29 @@ def open_run(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> Iterator[P
         raise UserError(f"cannot write to {run_dir}: {error}. Choose another: run_dir=…") from error
     try:
         _refuse_changes(cfg, run_dir, fixed)
-        OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
+        write_atomically(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         yield run_dir
     finally:
         lock.release()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the content of `path`: whoever reads it sees the old text or the new, never half."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def environment() -> dict[str, Any]:
+    """Describe what results may depend on besides the config: versions and the machine."""
+    installed = {d.metadata["name"]: d.version for d in metadata.distributions()}
+    return {
+        "collm_nas": installed.get("collm-nas", "not installed"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": dict(sorted(installed.items())),
+    }
 
 
 def _refuse_changes(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> None:
@@ -104,7 +132,7 @@ def _flat(cfg: Any, keys: Sequence[str]) -> dict[str, Any]:
         if isinstance(value, dict):
             for key, child in value.items():
                 walk(f"{prefix}.{key}", child)
-        else:
+        elif not prefix.endswith(FREE):
             flat[prefix] = value
 
     for key in keys:

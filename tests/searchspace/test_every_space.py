@@ -6,11 +6,11 @@ import pytest
 
 from collm_nas.run import build
 from collm_nas.testing.conformance import SearchSpaceConformance
-from tests.configs import config, options
+from tests.conftest import load, options
 
 
 class TestEverySpace(SearchSpaceConformance):
     @pytest.fixture(scope="class", autouse=True, params=options("searchspace"))
     @classmethod
     def space_of_the_config(cls, request: pytest.FixtureRequest) -> None:
-        cls.space = build(config("searchspace", request.param))
+        cls.space = build(load("search", f"searchspace={request.param}").searchspace)

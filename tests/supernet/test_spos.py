@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from collm_nas.searchspace.shufflenet import PUBLISHED, ShuffleNet
 from collm_nas.supernet.base import build_supernet
-from collm_nas.supernet.spos import SPOSNetwork, SPOSSupernet, official_names
+from collm_nas.supernet.checkpoint import load_supernet
+from collm_nas.supernet.spos import SPOSNetwork, SPOSSupernet
 from tests.supernet.golden import assert_golden
 
 
@@ -37,9 +38,23 @@ def test_state_dict_is_that_of_the_original(supernet: SPOSSupernet, golden: Path
     assert sum(p.numel() for p in supernet.parameters()) == 8_388_176
 
 
-def test_published_weights_load_by_stripping_a_prefix(supernet: SPOSSupernet) -> None:
+def test_published_file_loads(tmp_path: Path) -> None:
+    space = ShuffleNet(repeats=[2], channels=[4, 8, 8], num_classes=3, resolution=32)
+    supernet = SPOSSupernet(space)
     published = {f"module.{name}": w for name, w in supernet.state_dict().items()}
-    assert official_names(published).keys() == supernet.state_dict().keys()
+    torch.save({"state_dict": published}, tmp_path / "checkpoint.pth.tar")
+    loaded = load_supernet(tmp_path / "checkpoint.pth.tar", space).state_dict()
+    for name, weight in supernet.state_dict().items():
+        assert torch.equal(loaded[name], weight)
+
+
+def test_only_the_published_space_knows_where_its_weights_are(
+    space: ShuffleNet, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match=r"BGR.*SinglePathOneShot"):
+        load_supernet(tmp_path / "none.pth.tar", space)
+    with pytest.raises(FileNotFoundError, match=r"No weights .* for shufflenet-1-4\.8\.8-c1000"):
+        load_supernet(tmp_path / "none.pth.tar", ShuffleNet(repeats=[1], channels=[4, 8, 8]))
 
 
 def test_logits_are_those_of_the_original(

@@ -16,6 +16,7 @@ class CachedEvaluator:
 
     def __init__(self, evaluator: Evaluator, path: Path) -> None:
         self.evaluator = evaluator
+        self.objective = evaluator.objective
         self.path = path
         self.lock = Lock()
         entries = read_jsonl(path)

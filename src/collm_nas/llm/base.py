@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 
 JSON = Mapping[str, Any]
 
+SCRIPTED = "scripted"  # what the names of stand-ins begin with, in requests and in answers
+
 
 @dataclass(frozen=True)
 class Message:
@@ -33,11 +35,15 @@ class Reply:
 
     text: str  # without reasoning
     reasoning: str = ""
-    finish_reason: str = ""  # as the server said: "stop", "length", "content_filter" …
+    finish_reason: str = ""  # as the server said: "stop", "length" …; "refusal" if it refused
     model: str = ""  # as served, which need not be what was asked for
     usage: Usage = field(default_factory=Usage)
     attempts: int = 1  # requests sent, failed ones included
     fingerprint: str = ""  # the server's system_fingerprint, if it has one
+    sent: JSON = field(default_factory=dict)  # parameters as sent: seed, response format …
+    seed_honoured: Literal["yes", "no", "unknown"] = "unknown"  # "no" also if none was sent
+    cost_usd: float | None = 0.0  # None: the price is not known
+    price_source: str = ""
 
 
 class ChatModel(Protocol):
@@ -45,7 +51,8 @@ class ChatModel(Protocol):
 
     `name` is shown in every output. `is_language_model` is False for scripted and rule-based
     stand-ins, so that they are labelled wherever their results appear. `settings` is everything
-    that an answer depends on besides the messages; the ledger stores it and recognises calls by it.
+    that an answer depends on besides the messages, and no secret; the ledger stores it and
+    recognises calls by it.
     """
 
     name: str

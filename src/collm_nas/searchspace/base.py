@@ -7,10 +7,11 @@ an LLM's answer and its error messages come for free.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from collm_nas.architecture import Architecture, InvalidArchitecture, Value
@@ -95,6 +96,13 @@ class SearchSpace(ABC):
         """Count the architectures, each network once."""
         return math.prod(len(v.options) ** v.count for v in self.variables)
 
+    def architectures(self) -> Iterator[Architecture]:
+        """List all architectures, each network once; for spaces of a moderate `size`."""
+        names = [v.name for v in self.variables]
+        rows = [itertools.product(v.options, repeat=v.count) for v in self.variables]
+        built = (self.build(dict(zip(names, r, strict=True))) for r in itertools.product(*rows))
+        yield from dict.fromkeys(built)
+
     # -- moving about in the space ----------------------------------------------------------
 
     def sample(self, rng: random.Random) -> Architecture:
@@ -120,6 +128,14 @@ class SearchSpace(ABC):
             genes[v.name] = [
                 rng.choice(v.options) if rng.random() < p else g for g in genes[v.name]
             ]
+        return self.build(genes)
+
+    def mutate_one(self, arch: Architecture, rng: random.Random) -> Architecture:
+        """Change one gene to another of its options; all genes are equally likely."""
+        genes = self.full_genes(arch, rng)
+        places = [(v, i) for v in self.variables if len(v.options) > 1 for i in range(v.count)]
+        v, i = rng.choice(places)
+        genes[v.name][i] = rng.choice([o for o in v.options if o != genes[v.name][i]])
         return self.build(genes)
 
     def crossover(self, a: Architecture, b: Architecture, rng: random.Random) -> Architecture:

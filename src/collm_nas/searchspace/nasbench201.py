@@ -85,6 +85,11 @@ class NASBench201(SearchSpace):
         title = f"image classification on {DATASETS[self.dataset].title}"
         return hidden if self.names == "opaque" else title
 
+    @property
+    def identity(self) -> str:
+        """Name what the weights of a supernet depend on: the data set."""
+        return f"{self.name}-{self.dataset}"
+
     def resolution(self, arch: Architecture) -> int:
         """Return the side of the images of the data set, in pixels."""
         return DATASETS[self.dataset].resolution

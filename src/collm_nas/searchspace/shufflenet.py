@@ -110,6 +110,7 @@ class ShuffleNet(SearchSpace):
         resolution: int = 224,
     ) -> None:
         _check(repeats, channels)
+        self.repeats = tuple(repeats)
         self.channels = tuple(channels)
         self.num_classes = num_classes
         self.side = resolution
@@ -127,6 +128,12 @@ class ShuffleNet(SearchSpace):
                 tuple(tuple(sum(c.params for c in unit) for unit in block) for block in convs),
             ),
         }
+
+    @property
+    def identity(self) -> str:
+        """Name what the weights of a supernet depend on: blocks of each stage, widths, classes."""
+        layout = [".".join(map(str, self.repeats)), ".".join(map(str, self.channels))]
+        return f"{self.name}-{'-'.join(layout)}-c{self.num_classes}"
 
     def resolution(self, arch: Architecture) -> int:
         """Return the side of the images, in pixels; it is the same for all architectures."""

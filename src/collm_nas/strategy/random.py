@@ -1,10 +1,11 @@
-"""Random search (Li & Talwalkar, 2019, https://arxiv.org/abs/1902.07638)."""
+"""Random search (Li & Talwalkar, 2019, https://arxiv.org/abs/1902.07638), without repeats."""
 
 from __future__ import annotations
 
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
 from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.strategy.untried import untried
 
 
 class RandomSearch:
@@ -22,4 +23,5 @@ class RandomSearch:
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
-        return Batch.of(*(self.problem.sample(rng) for _ in range(self.batch_size)))
+        draws = [self.problem.sample] * self.batch_size
+        return Batch.of(*untried(self.problem, archive, rng, draws))

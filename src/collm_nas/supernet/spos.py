@@ -16,8 +16,14 @@ from torch import Tensor, nn
 from collm_nas.architecture import Architecture
 from collm_nas.searchspace.shufflenet import KERNELS, XCEPTION, Block, ShuffleNet
 from collm_nas.supernet.base import Supernet
+from collm_nas.supernet.checkpoint import OfficialWeights, rename
 
 DROPOUT = 0.1
+RELEASED = OfficialWeights(
+    url="https://github.com/megvii-model/SinglePathOneShot",
+    file_name="checkpoint-150000.pth.tar",
+    note="images are BGR from 0 to 255; the README links to the file on OneDrive",
+)
 
 
 class Unit(nn.Module):
@@ -85,8 +91,14 @@ class SPOSNetwork(_Trunk):
 class SPOSSupernet(_Trunk, Supernet):
     """All choices of all blocks, with batch norms that are not affine."""
 
-    # As the published weights expect images: users who normalise them to RGB get chance accuracy.
+    # How the published weights expect images; with normalised RGB they are at chance.
     input_format: ClassVar[str] = "bgr_0_255"
+    official_weights: ClassVar[Mapping[str, OfficialWeights]] = {ShuffleNet().identity: RELEASED}
+
+    @staticmethod
+    def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Translate the published names: they were saved from a `DataParallel` wrapper."""
+        return rename(state, lambda name: name.removeprefix("module."))
 
     def __init__(self, space: ShuffleNet) -> None:
         super().__init__(space, affine=False)
@@ -126,11 +138,6 @@ class SPOSSupernet(_Trunk, Supernet):
         return subnet.train(self.training)
 
 
-def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Translate the published state dict, which was saved from a `DataParallel` wrapper."""
-    return {name.removeprefix("module."): weight for name, weight in state.items()}
-
-
 def _shuffle_branch(block: Block, kernel: int, affine: bool) -> list[nn.Module]:
     return [
         *_pointwise(block.inputs, block.hidden, affine),
@@ -164,7 +171,9 @@ def _norm(channels: int, affine: bool) -> nn.BatchNorm2d:
 
 
 def _initialise(network: _Trunk) -> None:
-    """Draw the weights as the published code does."""
+    """Draw the weights as the published code does; weights without storage are left alone."""
+    if network.classifier[0].weight.is_meta:
+        return
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             deviation = 0.01 if name.startswith("first_conv") else 1 / module.weight.shape[1]

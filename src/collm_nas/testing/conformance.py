@@ -15,14 +15,12 @@ every time. The idea of shipping the tests of a contract is optuna's.
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import math
 import random
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
@@ -33,7 +31,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from collm_nas.architecture import Architecture, InvalidArchitecture
 from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.base import Supernet, build_supernet
+from collm_nas.supernet.base import Supernet
+from collm_nas.testing.candidates import architectures, impostors_of, leaves_of
+from collm_nas.testing.networks import assert_same, noise, untrained
 from collm_nas.testing.schema import matches
 
 ENUMERABLE = 20_000  # spaces up to this size are counted one by one
@@ -42,15 +42,6 @@ many = settings(
     max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=UNHEALTHY
 )
 few = settings(many, max_examples=8)  # of what runs a network
-
-
-def architectures(space: SearchSpace) -> st.SearchStrategy[Architecture]:
-    """Draw architectures of `space`; simple ones take the first option of every variable."""
-    genes = {
-        v.name: st.lists(st.sampled_from(v.options), min_size=v.count, max_size=v.count)
-        for v in space.variables
-    }
-    return st.fixed_dictionaries(genes).map(space.build)
 
 
 class SearchSpaceConformance:
@@ -97,6 +88,7 @@ class SearchSpaceConformance:
         a, b = (data.draw(architectures(self.space)) for _ in range(2))
         rng = random.Random(seed)
         variations = [self.space.mutate(a, rng, rate) for rate in (0.1, 1.0)]
+        variations.append(self.space.mutate_one(a, rng))
         for arch in [*variations, self.space.crossover(a, b, rng), self.space.sample(rng)]:
             assert self.space.decode(self.space.encode(arch)) == arch
         assert self.space.mutate(a, rng, 0.0) == a
@@ -122,17 +114,19 @@ class SearchSpaceConformance:
         encodings = math.prod(len(v.options) ** v.count for v in self.space.variables)
         assert 0 < self.space.size() <= encodings
         if encodings <= ENUMERABLE:
-            assert len({*_enumerate(self.space)}) == self.space.size()
+            listed = list(self.space.architectures())
+            assert len({*listed}) == len(listed) == self.space.size()
 
-    def test_samples_lie_within_limits(self) -> None:
+    @pytest.mark.parametrize("metric", ["macs", "params"])
+    def test_samples_lie_within_limits(self, metric: str) -> None:
         rng = random.Random(0)
-        for metric in ("macs", "params"):
-            middle = sorted(self.space.costs(self.space.sample(rng))[metric] for _ in range(21))[10]
-            for low, high in ((None, middle), (middle, None), (middle, middle)):
-                arch = self.space.sample_within(rng, [(metric, low, high)])
-                cost = self.space.costs(arch)[metric]
-                assert low is None or cost >= low
-                assert high is None or cost <= high
+        usual = sorted(self.space.costs(self.space.sample(rng))[metric] for _ in range(20))
+        low, high = usual[5], usual[15]
+        for minimum, maximum in ((None, high), (low, None), (low, high)):
+            arch = self.space.sample_within(rng, [(metric, minimum, maximum)])
+            cost = self.space.costs(arch)[metric]
+            assert minimum is None or cost >= minimum
+            assert maximum is None or cost <= maximum
 
     def test_impossible_limits_are_explained(self) -> None:
         with pytest.raises((ValueError, RuntimeError), match=r"macs.*\d.*limits"):
@@ -149,8 +143,8 @@ class SearchSpaceConformance:
     @given(st.data())
     def test_no_wrong_value_is_coerced(self, data: st.DataObject) -> None:
         answer = self.space.encode(data.draw(architectures(self.space)))
-        holder, place = data.draw(st.sampled_from(_leaves(answer)))
-        holder[place] = data.draw(st.sampled_from(_impostors(holder[place])))
+        holder, place = data.draw(st.sampled_from(leaves_of(answer)))
+        holder[place] = data.draw(st.sampled_from(impostors_of(holder[place])))
         with pytest.raises(InvalidArchitecture) as error:
             self.space.decode(answer)
         assert error.value.problems
@@ -159,7 +153,7 @@ class SearchSpaceConformance:
     @given(st.data())
     def test_all_wrong_values_are_reported_at_once(self, data: st.DataObject) -> None:
         answer = self.space.encode(data.draw(architectures(self.space)))
-        holders = [holder for holder, place in _leaves(answer) if place == 1]
+        holders = [holder for holder, place in leaves_of(answer) if place == 1]
         if not holders:
             pytest.skip("an architecture is written as one value")
         holders[-1][0] = holders[-1][1] = "nonsense"
@@ -214,13 +208,14 @@ class SupernetConformance:
 
     @few
     @given(st.data(), st.randoms(use_true_random=False))
-    def test_inactive_genes_do_not_change_the_logits(
+    def test_architectures_with_one_canonical_form_give_the_same_logits(
         self, supernet: Supernet, data: st.DataObject, rng: random.Random
     ) -> None:
         arch = data.draw(architectures(self.space))
-        spelled_out = Architecture.of(self.space.full_genes(arch, rng))
+        other = Architecture.of(self.space.full_genes(arch, rng))
         images = self._images(arch)
-        assert_same(supernet(images, spelled_out), supernet(images, arch))
+        logits = supernet(images, self.space.canonical(other))
+        assert torch.equal(logits, supernet(images, arch))
 
     @few
     @given(st.data())
@@ -231,7 +226,9 @@ class SupernetConformance:
         images = self._images(arch)
         supernet.zero_grad(set_to_none=True)
         logits = supernet(images, arch)
-        (logits * torch.randn(logits.shape, generator=_generator(1)).double()).sum().backward()
+        (
+            logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(1)).double()
+        ).sum().backward()
         weights = dict(supernet.named_parameters())
         idle = {
             name: torch.ones_like(p, dtype=torch.bool) if p.grad is None else p.grad == 0
@@ -312,44 +309,7 @@ class SupernetConformance:
 
     def _images(self, arch: Architecture) -> Tensor:
         side = self.space.resolution(arch)
-        return torch.randn(2, 3, side, side, generator=_generator(0)).double()
-
-
-def untrained(space: SearchSpace) -> Supernet:
-    """Build the supernet of `space` in eval mode, with weights that make every mistake visible.
-
-    A fresh network hides some: its batch norms are alike, its biases zero. Double precision tells
-    a wrong number from a rounding error.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        supernet = build_supernet(space).double().eval()
-    generator = _generator(2)
-    with torch.no_grad():
-        for name, weight in [*supernet.named_parameters(), *supernet.named_buffers()]:
-            if weight.is_floating_point():
-                noise = torch.randn(weight.shape, generator=generator).double()
-                weight.copy_(_varied(name, weight, noise))
-    return supernet
-
-
-def _varied(name: str, weight: Tensor, noise: Tensor) -> Tensor:
-    """Keep the activations of deep networks near one, whatever their initialisation."""
-    match name.rpartition(".")[2]:
-        case "running_var":
-            return 0.5 + noise.abs()
-        case "weight" if weight.dim() > 1:
-            return noise / math.sqrt(weight[0].numel())
-        case "weight":
-            return 1 + 0.1 * noise
-        case _:
-            return weight + 0.1 * noise
-
-
-def assert_same(actual: Tensor, expected: Tensor) -> None:
-    """Compare logits in double precision, relative to the largest of them."""
-    scale = max(1.0, float(expected.detach().abs().max()))
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-9 * scale)
+        return noise(2, 3, side, side, seed=0)
 
 
 def _logits(supernet: Supernet, images: Tensor, arch: Architecture) -> Tensor:
@@ -357,34 +317,5 @@ def _logits(supernet: Supernet, images: Tensor, arch: Architecture) -> Tensor:
         return supernet.forward(images, arch)
 
 
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def _twins() -> tuple[random.Random, random.Random]:
     return random.Random(0), random.Random(0)
-
-
-def _enumerate(space: SearchSpace) -> Iterator[Architecture]:
-    names = [v.name for v in space.variables]
-    values = [itertools.product(v.options, repeat=v.count) for v in space.variables]
-    for genes in itertools.product(*values):
-        yield space.build(dict(zip(names, genes, strict=True)))
-
-
-def _leaves(answer: Any) -> list[tuple[Any, Any]]:
-    """List the places of all values in parsed JSON, as (container, key)."""
-    places = answer.items() if isinstance(answer, dict) else enumerate(answer)
-    leaves: list[tuple[Any, Any]] = []
-    for place, value in places:
-        nested = isinstance(value, dict | list)
-        leaves += _leaves(value) if nested else [(answer, place)]
-    return leaves
-
-
-def _impostors(value: Any) -> list[Any]:
-    """List what resembles `value` and is not it."""
-    impostors: list[Any] = [None, [value], "nonsense", 10**6, f" {value}"]
-    if isinstance(value, int):
-        impostors += [str(value), float(value), value == 1]
-    return impostors

@@ -1,0 +1,81 @@
+"""What the entry point decides between composing a config and running it.
+
+Which model `llm=auto` means, which directory a run lives in, and what a replay replays.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from collm_nas.run import UserError
+from collm_nas.session import ROLES
+
+# overrides that the directory's name says already, or that results do not depend on
+UNNAMED = ("searchspace", "strategy", "llm", "seed", "run_dir", "logger", "workers", "estimate")
+UNNAMED_PREFIXES = ("budget.", "caps.", "logger.", "hydra.")
+
+
+def choose_llm(cfg: DictConfig) -> DictConfig:
+    """Return `cfg` with `llm=auto` replaced by the option that it means here.
+
+    Raises:
+        UserError: there is no key, no server and no local model. The message names the ways out.
+    """
+    if cfg.choices.llm != "auto" or not uses_llm(cfg):
+        return cfg
+    from collm_nas.llm.auto import choose
+
+    choice = choose()
+    print(f"llm=auto: using llm={choice}")
+    overrides = [o for o in HydraConfig.get().overrides.task if not o.startswith("llm=")]
+    return compose("search", [*overrides, f"llm={choice}", f"choices.llm={choice}"])
+
+
+def uses_llm(cfg: DictConfig) -> bool:
+    """Tell whether the strategy has a chat model."""
+    raw = OmegaConf.to_container(cfg.strategy, resolve=False)
+    assert isinstance(raw, dict)
+    return any(role in raw for role in ROLES)
+
+
+def choose_run_dir(cfg: DictConfig) -> Path:
+    """Return `run_dir`, or a readable directory of its own for each choice of settings."""
+    if cfg.run_dir:
+        return Path(cfg.run_dir)
+    name = cfg.choices.strategy + (f"-{cfg.choices.llm}" if uses_llm(cfg) else "")
+    others = [
+        override.lstrip("+").replace("/", ":")
+        for override in HydraConfig.get().overrides.task
+        if override.lstrip("+").partition("=")[0] not in UNNAMED
+        and not override.lstrip("+").startswith(UNNAMED_PREFIXES)
+    ]
+    return Path("runs", cfg.choices.searchspace, ",".join([f"{name}-seed{cfg.seed}", *others]))
+
+
+def recorded(cfg: DictConfig) -> DictConfig:
+    """Return the config of the recorded run `cfg.replay`, answered from its ledger.
+
+    Raises:
+        UserError: it is not a run directory.
+    """
+    source = Path(cfg.replay)
+    missing = [n for n in ("config.yaml", "llm_calls.jsonl") if not (source / n).exists()]
+    if missing:
+        raise UserError(f"replay={source}: no recorded run is there ({', '.join(missing)} missing)")
+    old = OmegaConf.load(source / "config.yaml")
+    assert isinstance(old, DictConfig)
+    with open_dict(old):
+        for role in ROLES:
+            if role in old.strategy:
+                old.strategy[role] = {
+                    "_target_": "collm_nas.llm.replay.ReplayChat",
+                    "run": os.fspath(source),
+                }
+        old.run_dir = cfg.run_dir or f"runs/replay/{source.resolve().name}"
+        old.logger, old.estimate, old.replay = cfg.logger, cfg.estimate, cfg.replay
+    return old

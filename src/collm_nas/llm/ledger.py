@@ -1,0 +1,227 @@
+"""The ledger: every call of a language model, whole, in one append-only file.
+
+A call that is in it is answered from it, so a search that continues pays nothing twice. It is
+also the record that others can audit and replay: full messages and answers, reasoning, the
+parameters as sent, the model as served, tokens, attempts, seconds and US dollars.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+from collm_nas.jsonl import CorruptFile, append_jsonl, read_jsonl
+from collm_nas.llm.base import JSON, SCRIPTED, CapReached, ChatModel, Message, Reply, Usage
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What all calls of a run may cost together, over all its visits; None: no cap.
+
+    A cap is checked before a call, so the last call may pass it.
+
+    Args:
+        calls: answered calls.
+        tokens: input and output tokens.
+        usd: US dollars. A call of unknown price stops the search, since nothing keeps this cap.
+        seconds: spent on waiting for answers.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"caps.{name} must be at least 0, or null for no cap, got {cap}"
+            for name, cap in vars(self).items()
+            if cap is not None and cap < 0
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the calls of a run have cost so far."""
+
+    calls: int = 0
+    input: int = 0  # tokens, `cached` ones included
+    output: int = 0  # tokens, `reasoning` ones included
+    reasoning: int = 0
+    cached: int = 0
+    usd: float = 0.0  # of the calls whose price is known
+    seconds: float = 0.0
+    attempts: int = 0
+    unpriced: int = 0  # calls whose price is not known
+
+    @property
+    def tokens(self) -> int:
+        """Count all tokens."""
+        return self.input + self.output
+
+
+class Ledger:
+    """The calls of one run, in memory and on disk. Safe to share between threads and models.
+
+    Args:
+        path: the file; it is read if it exists.
+
+    Raises:
+        CorruptFile: a line is not an entry of a ledger.
+    """
+
+    def __init__(self, path: Path, caps: Caps | None = None) -> None:
+        self.path = path
+        self.caps = caps or Caps()
+        self._lock = Lock()
+        self._answers: dict[str, Reply] = {}
+        self._paid: list[tuple[Reply, float]] = []  # with the seconds it took
+        for entry in read_calls(path):
+            self._remember(entry["key"], reply_of(entry), entry["seconds"])
+
+    def find(self, key: str) -> Reply | None:
+        """Return the recorded answer of a call, if there is one."""
+        return self._answers.get(key)
+
+    def append(self, entry: dict[str, Any], reply: Reply) -> None:
+        """Record a call, on disk first."""
+        with self._lock:
+            append_jsonl(self.path, entry)
+            self._remember(entry["key"], reply, entry["seconds"])
+
+    def totals(self) -> Totals:
+        """Add up all calls."""
+        with self._lock:
+            paid = list(self._paid)
+        costs = [reply.cost_usd for reply, _ in paid]
+        return Totals(
+            calls=len(paid),
+            input=sum(reply.usage.input for reply, _ in paid),
+            output=sum(reply.usage.output for reply, _ in paid),
+            reasoning=sum(reply.usage.reasoning for reply, _ in paid),
+            cached=sum(reply.usage.cached for reply, _ in paid),
+            usd=sum(cost for cost in costs if cost is not None),
+            seconds=sum(seconds for _, seconds in paid),
+            attempts=sum(reply.attempts for reply, _ in paid),
+            unpriced=costs.count(None),
+        )
+
+    def check_caps(self) -> None:
+        """See whether another call is allowed.
+
+        Raises:
+            CapReached: which cap, what is spent, and which config key raises it.
+        """
+        spent = self.totals()
+        for name, unit in (("calls", "calls"), ("tokens", "tokens"), ("usd", "US dollars")):
+            self._check_cap(name, getattr(spent, name), unit)
+        self._check_cap("seconds", spent.seconds, "seconds of waiting for answers")
+        if self.caps.usd is not None and spent.unpriced:
+            raise CapReached(
+                f"caps.usd={self.caps.usd:g} cannot be kept: the price of {spent.unpriced} of "
+                f"{spent.calls} calls is not known ({self.path}). Cap tokens instead, "
+                f"caps.usd=null caps.tokens=…, and the same command continues the search."
+            )
+
+    def _remember(self, key: str, reply: Reply, seconds: float) -> None:
+        self._answers[key] = reply
+        self._paid.append((reply, seconds))
+
+    def _check_cap(self, name: str, spent: float, unit: str) -> None:
+        cap = getattr(self.caps, name)
+        if cap is not None and spent >= cap:
+            raise CapReached(
+                f"caps.{name} is reached: {spent:,.10g} of {cap:,.10g} {unit} are spent "
+                f"({self.path}). Nothing is lost: raise it (caps.{name}=…) or lift it "
+                f"(caps.{name}=null), and the same command continues the search."
+            )
+
+
+class LedgeredChat:
+    """A chat model whose calls go through a ledger: looked up, or asked, paid and recorded."""
+
+    def __init__(self, model: ChatModel, ledger: Ledger) -> None:
+        self.model = model
+        self.ledger = ledger
+        self.name = model.name
+        self.is_language_model = model.is_language_model
+        self.settings = model.settings
+
+    def complete(
+        self, messages: Sequence[Message], *, purpose: str, schema: JSON | None = None
+    ) -> Reply:
+        """See `ChatModel`.
+
+        Raises:
+            CapReached: the call is new, and a cap is reached.
+        """
+        key = call_key(self.settings, purpose, messages, schema)
+        if reply := self.ledger.find(key):
+            return reply
+        self.ledger.check_caps()
+        started = datetime.now(tz=UTC).isoformat(timespec="seconds")
+        start = monotonic()
+        reply = self.model.complete(messages, purpose=purpose, schema=schema)
+        role, _, place = purpose.partition("/")
+        round_ = place.partition("/")[0]
+        entry = {
+            "key": key,
+            "purpose": purpose,
+            "role": role,
+            "round": int(round_) if round_.isdecimal() else None,
+            "model": self.name,
+            "is_language_model": self.is_language_model and not reply.model.startswith(SCRIPTED),
+            "settings": dict(self.settings),
+            "messages": [asdict(m) for m in messages],
+            "schema": schema,
+            "reply": asdict(reply),
+            "started": started,
+            "seconds": round(monotonic() - start, 3),
+        }
+        self.ledger.append(entry, reply)
+        return reply
+
+
+def call_key(settings: JSON, purpose: str, messages: Sequence[Message], schema: JSON | None) -> str:
+    """Name a call by all that its answer depends on."""
+    parts = [settings, purpose, [(m.role, m.content) for m in messages], schema]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_calls(path: Path, *, cut_torn_line: bool = True) -> list[dict[str, Any]]:
+    """Read the entries of a ledger.
+
+    Raises:
+        CorruptFile: one is not a recorded call.
+    """
+    entries = read_jsonl(path, cut_torn_line=cut_torn_line)
+    needed = {"key", "purpose", "model", "is_language_model", "messages", "reply", "seconds"}
+    for number, entry in enumerate(entries, start=1):
+        if missing := needed - entry.keys():
+            lacks = ", ".join(sorted(missing))
+            raise CorruptFile(f"{path}, line {number} is not a recorded call: it lacks {lacks}.")
+    return entries
+
+
+def reply_of(entry: dict[str, Any]) -> Reply:
+    """Read the reply of an entry.
+
+    Raises:
+        CorruptFile: it has a field that a reply of this version does not have.
+    """
+    try:
+        return Reply(**{**entry["reply"], "usage": Usage(**entry["reply"]["usage"])})
+    except (KeyError, TypeError) as error:
+        raise CorruptFile(
+            f"the recorded answer to {entry['purpose']} does not fit this version ({error}). "
+            f"Continue or replay it with the version that recorded it: see environment.json."
+        ) from error

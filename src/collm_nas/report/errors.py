@@ -1,0 +1,34 @@
+"""How the commands end when something is wrong: one message for a person, no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from collm_nas.llm.base import LLMUnavailable
+from collm_nas.run import Stopped, UserError
+
+WRONG_INPUT, STOPPED = 2, 3  # exit codes
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """End the process with the message of what a user can mend; bugs keep their traceback."""
+    try:
+        yield
+    except Stopped as stop:
+        _exit(f"stopped: {stop}", STOPPED)
+    except (UserError, LLMUnavailable) as error:
+        _exit(f"error: {error}", WRONG_INPUT)
+    except OSError as error:
+        _exit(
+            f"error: {error}\nWhat was finished is safe on disk. Mend the cause (space, rights), "
+            "then repeat the command.",
+            STOPPED,
+        )
+
+
+def _exit(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,50 @@
+"""The test accuracy of what a search selected, read once, after the search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from collm_nas.architecture import Architecture
+from collm_nas.evaluator.sealed import SealedTest
+from collm_nas.report.stored import StoredRun
+from collm_nas.run import UserError, write_atomically
+from collm_nas.searchspace.base import SearchSpace
+
+
+def test_accuracy(space: SearchSpace, table: str | None) -> Callable[[Architecture], float]:
+    """Open the sealed numbers of a benchmark.
+
+    Raises:
+        UserError: the table has none.
+    """
+    try:
+        return SealedTest(space, table).test_accuracy
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def evaluate(run: StoredRun, rank: int, table: str | None) -> None:
+    """Print and store the validation and the test accuracy of the `rank`-th best of `run`.
+
+    Raises:
+        UserError: the run has no such architecture, or the table no test accuracy.
+    """
+    ranking = run.ranking()
+    if not 1 <= rank <= len(ranking):
+        raise UserError(f"rank={rank}: {run.directory} has {len(ranking)} architectures to choose")
+    record, space = ranking[rank - 1], run.space()
+    assert record.arch is not None
+    metrics = {**record.metrics, "test_accuracy": test_accuracy(space, table)(record.arch)}
+    found = {
+        "run": str(run.directory),
+        "rank": rank,
+        "selected_on": run.archive.objective,
+        "architecture": record.arch.to_json(),
+        "metrics": metrics,
+    }
+    write_atomically(run.directory / "evaluation.json", json.dumps(found, indent=2))
+    print(json.dumps(space.encode(record.arch)))
+    for name, value in metrics.items():
+        print(f"  {name:14} {value:,.10g}")
+    print(f"selected on {run.archive.objective}; written to {run.directory / 'evaluation.json'}")

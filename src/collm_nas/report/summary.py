@@ -1,0 +1,106 @@
+"""The outcome of a search: `result.json` for programs, a table for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from collm_nas.archive import Archive
+from collm_nas.llm.ledger import Totals
+from collm_nas.problem import Problem
+
+STAND_IN = "{name} (a scripted stand-in, NOT a language model)"
+
+
+def summarise(
+    problem: Problem,
+    archive: Archive,
+    totals: Totals,
+    *,
+    strategy: str,
+    llm: str,
+    stopped: str,
+    finished: bool,
+    seconds: Mapping[str, float],
+    standing: Mapping[str, float],
+) -> dict[str, Any]:
+    """Collect what a search found and what it took.
+
+    Args:
+        llm: the models as they must be named in every output; empty if there is none.
+        seconds: wall time by what it went to, of all visits.
+        standing: rank and regret among all architectures of a benchmark, if known.
+    """
+    verdicts = [r.verdict for r in archive.records()]
+    best = archive.best()
+    found: dict[str, Any] = {}
+    if best is not None and best.arch is not None:
+        found = {
+            "key": problem.space.key(best.arch),
+            "architecture": best.arch.to_json(),
+            "metrics": dict(best.metrics),
+            **standing,
+        }
+    return {
+        "strategy": strategy,
+        "llm": llm,
+        "selected_on": archive.objective,
+        "best": found,
+        "evaluations": len(archive.evaluated()),
+        "rounds": len(archive.rounds),
+        "proposals": {v: verdicts.count(v) for v in sorted(set(verdicts))},
+        "llm_usage": vars(totals) if totals.calls else {},
+        "seconds": {k: round(v, 3) for k, v in seconds.items()},
+        "finished": finished,
+        "stopped": stopped,
+    }
+
+
+def print_summary(result: Mapping[str, Any], spelling: str) -> None:
+    """Print the table that ends a search; `spelling` is how people write the best architecture."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False, title="Result", title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
+    for label, value in _rows(result, spelling):
+        table.add_row(label, escape(value))
+    Console(file=sys.stdout, soft_wrap=False).print(table)
+
+
+def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:
+    metric, best, usage = result["selected_on"], result["best"], result["llm_usage"]
+    rows = [("strategy", result["strategy"])]
+    if result["llm"]:
+        rows.append(("language model", result["llm"]))
+    if metric != "val_accuracy":
+        rows.append(("WARNING", f"selected on {metric}: not comparable with a clean search"))
+    if best:
+        costs = {k: v for k, v in best["metrics"].items() if k != metric}
+        rows += [
+            ("best architecture", spelling),
+            (metric.replace("_", " "), f"{best['metrics'][metric]:.3f}%"),
+            ("costs", ", ".join(f"{k} {v:,.10g}" for k, v in costs.items())),
+        ]
+        if "rank" in best:
+            rows.append(("rank", f"{best['rank']:,} of {best['of']:,}"))
+            rows.append(("regret", f"{best['regret']:.3f} points below the optimum"))
+    else:
+        rows.append(("best architecture", "none within the limits was found"))
+    proposals = ", ".join(f"{n} {verdict}" for verdict, n in result["proposals"].items())
+    rows.append(("evaluations", f"{result['evaluations']} in {result['rounds']} rounds"))
+    rows.append(("proposals", proposals or "none"))
+    if usage:
+        rows.append(
+            (
+                "LLM usage",
+                f"{usage['calls']} calls, {usage['input'] + usage['output']:,} tokens "
+                f"({usage['reasoning']:,} reasoning), ${usage['usd']:.4f}",
+            )
+        )
+    spent = ", ".join(f"{k} {v:.2f}" for k, v in result["seconds"].items())
+    rows += [("seconds", spent), ("stopped", result["stopped"])]
+    return rows

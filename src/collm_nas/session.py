@@ -1,0 +1,216 @@
+"""One search from its config: build the parts, connect them, run, report.
+
+Repeating it continues the run in its directory; a finished run only reports again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from collm_nas.archive import Archive
+from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.evaluator.tabular import TabularEvaluator
+from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
+from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
+from collm_nas.logger.base import SearchLogger, Snapshot
+from collm_nas.problem import Evaluator, Problem, parse_limits
+from collm_nas.report.console import Progress
+from collm_nas.report.summary import STAND_IN, print_summary, summarise
+from collm_nas.run import Stopped, UserError, build, environment, open_run, write_atomically
+from collm_nas.search import Budget, run_search
+from collm_nas.searchspace.base import SearchSpace
+from collm_nas.strategy.base import SearchStrategy
+
+# what results depend on: it may not change between two visits of a run
+FIXED = ("searchspace", "hardware", "evaluator", "strategy", "limits", "constraint_mode", "seed")
+FILES = ("result.json", "archive.jsonl", "evaluations.jsonl", "llm_calls.jsonl", "rounds.csv")
+ROLES = ("navigator", "generator", "llm")  # keys of a strategy that hold a chat model
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a search is made of."""
+
+    problem: Problem
+    strategy: SearchStrategy
+    evaluator: CachedEvaluator
+    archive: Archive
+    budget: Budget
+    ledger: Ledger
+    models: Mapping[str, ChatModel]
+
+
+def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
+    """Run or continue the search that `cfg` describes; return its result.
+
+    Raises:
+        Stopped: a cap was reached, a model did not answer, or the user interrupted.
+        UserError: the configuration does not work, or the run directory belongs to another one.
+    """
+    with open_run(cfg, run_dir, FIXED):
+        write_atomically(run_dir / "environment.json", json.dumps(environment(), indent=2))
+        parts = build_parts(cfg, run_dir)
+        start = time.monotonic()
+        stopped, finished = _search(cfg, run_dir, parts)
+        totals = parts.ledger.totals()
+        result = summarise(
+            parts.problem,
+            parts.archive,
+            totals,
+            strategy=cfg.choices.strategy,
+            llm=label(parts.models),
+            stopped=stopped,
+            finished=finished,
+            seconds={
+                "this visit": time.monotonic() - start,
+                "LLM": totals.seconds,
+                "evaluation": parts.evaluator.seconds,
+            },
+            standing=_standing(parts.evaluator.evaluator, parts.archive),
+        )
+        if parts.archive.evaluated() or finished:
+            _report(run_dir, result, parts.archive, parts.problem)
+    if not finished:
+        raise Stopped(f"{stopped}\nNothing is lost: the same command continues {run_dir}.")
+    return result
+
+
+def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
+    """Build all parts of a search from its config.
+
+    Raises:
+        UserError: a setting is wrong, or a file of the run is damaged.
+    """
+    try:
+        space: SearchSpace = build(cfg.searchspace)
+        evaluator = CachedEvaluator(
+            build(cfg.evaluator, space=space), run_dir / "evaluations.jsonl"
+        )
+        problem = build_problem(cfg, space, evaluator.objective)
+        ledger = Ledger(run_dir / "llm_calls.jsonl", Caps(**cfg.caps))
+        models = build_models(cfg.strategy)
+        return Parts(
+            problem,
+            build_strategy(cfg.strategy, problem, ledger, models),
+            evaluator,
+            Archive(run_dir / "archive.jsonl", problem.objective),
+            Budget(**cfg.budget),
+            ledger,
+            models,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def build_problem(cfg: DictConfig, space: SearchSpace, objective: str) -> Problem:
+    """Build what is to be solved; refuse limits on costs that do not exist."""
+    hardware = build(cfg.hardware, space=space)
+    limits = OmegaConf.to_container(cfg.limits, resolve=True)
+    assert isinstance(limits, dict)
+    any_costs = hardware.costs(space.sample(random.Random(0)))
+    named = {str(metric): bounds for metric, bounds in limits.items()}
+    return Problem(space, hardware, parse_limits(named, any_costs), objective)
+
+
+def build_models(strategy: DictConfig) -> dict[str, ChatModel]:
+    """Build the chat model of each role that `strategy` has; equal settings share one object."""
+    built: dict[str, ChatModel] = {}
+    roles: dict[str, ChatModel] = {}
+    for role in ROLES:
+        if role in strategy:
+            settings = OmegaConf.to_yaml(strategy[role], resolve=True)
+            if settings not in built:
+                built[settings] = build(strategy[role])
+            roles[role] = built[settings]
+    return roles
+
+
+def build_strategy(
+    node: DictConfig, problem: Problem, ledger: Ledger, models: Mapping[str, ChatModel]
+) -> SearchStrategy:
+    """Build the strategy; every call of its models goes through the ledger."""
+    settings = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(settings, dict)
+    plain = OmegaConf.create({k: v for k, v in settings.items() if k not in models})
+    roles = {role: LedgeredChat(model, ledger) for role, model in models.items()}
+    strategy: SearchStrategy = build(plain, problem=problem, **roles)
+    return strategy
+
+
+def label(models: Mapping[str, ChatModel]) -> str:
+    """Name the models as every output must: what is not a language model says so."""
+    names = {
+        role: model.name if model.is_language_model else STAND_IN.format(name=model.name)
+        for role, model in models.items()
+    }
+    if len(set(names.values())) <= 1:
+        return next(iter(names.values()), "")
+    return ", ".join(f"{role}: {name}" for role, name in names.items())
+
+
+def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
+    """Search until the end or a stop; return why it ended and whether it is finished."""
+    archive, done = parts.archive, len(parts.archive.evaluated())
+    if done:
+        print(f"continuing {run_dir}: {len(archive.rounds)} rounds, {done} evaluations are done")
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    logger: SearchLogger = build(
+        cfg.logger, run_dir=run_dir, rounds=len(archive.rounds), config=settings
+    )
+    title = f"{cfg.choices.strategy} on {cfg.choices.searchspace} -> {run_dir}"
+    with Progress(title, parts.budget.evaluations, done) as progress:
+
+        def on_round(archive: Archive) -> None:
+            snapshot = Snapshot.of(archive, parts.ledger.totals())
+            progress.show(snapshot)
+            logger.log_round(snapshot)
+
+        try:
+            reason = run_search(
+                parts.problem,
+                parts.strategy,
+                parts.evaluator,
+                archive,
+                parts.budget,
+                cfg.workers,
+                cfg.constraint_mode,
+                on_round,
+            )
+        except (CapReached, LLMUnavailable) as stop:
+            return str(stop), False
+        except KeyboardInterrupt:
+            return "interrupted", False
+    logger.finish(archive)
+    return reason, True
+
+
+def _standing(evaluator: Evaluator, archive: Archive) -> dict[str, float]:
+    """Compare the best with all architectures, where a benchmark knows them all."""
+    best = archive.best()
+    if best is None or best.arch is None or not isinstance(evaluator, TabularEvaluator):
+        return {}
+    return asdict(evaluator.standing(best.arch))
+
+
+def _report(run_dir: Path, result: dict[str, Any], archive: Archive, problem: Problem) -> None:
+    """Write `result.json` and the pictures, print the table and name the files."""
+    write_atomically(run_dir / "result.json", json.dumps(result, indent=2, ensure_ascii=False))
+    best = archive.best()
+    spelling = json.dumps(problem.space.encode(best.arch)) if best and best.arch else ""
+    print_summary(result, spelling)
+    pictures = []
+    if archive.evaluated():
+        from collm_nas.report import pictures as report
+
+        title = result["strategy"] + (f", {result['llm']}" if result["llm"] else "")
+        pictures = report.draw(archive, run_dir, title)
+    files = [run_dir / name for name in FILES if (run_dir / name).exists()]
+    print("files:", *files, *pictures, sep="\n  ")

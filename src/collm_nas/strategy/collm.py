@@ -1,0 +1,113 @@
+"""CoLLM-NAS (Li, Lin & Wang, 2025, https://arxiv.org/abs/2509.26037), Algorithm 1.
+
+A Navigator LLM, which remembers all rounds, writes the strategy of the next round; a Generator
+LLM, which remembers nothing, turns that strategy into architectures. The Navigator's memory is
+the archive, retold as the dialogue that it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from collm_nas.archive import Archive, Round
+from collm_nas.llm.base import ChatModel, Message
+from collm_nas.problem import Problem
+from collm_nas.strategy import telling
+from collm_nas.strategy.asking import Asking
+from collm_nas.strategy.base import Batch
+
+
+class CoLLM:
+    """Navigator and Generator take turns, once per round.
+
+    Args:
+        candidates: how many architectures a round asks for, "8" or a range as in "10-20".
+        target: objective that the prompts name as the goal; infinite: none is named.
+        navigator_memory: the Navigator sees the whole dialogue, not just the last results. [on]
+        generator_memory: the Generator sees its own earlier rounds, too. [off]
+        report_rejected: tell the Navigator which candidates were invalid, duplicate or, when they
+            are not evaluated, over the limits. [off]
+        asking: how the Generator is asked; see `Asking`.
+
+    In brackets: the setting of the paper.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        navigator: ChatModel,
+        generator: ChatModel,
+        candidates: int | str,
+        asking: Mapping[str, Any],
+        target: float = math.inf,
+        navigator_memory: bool = True,
+        generator_memory: bool = False,
+        report_rejected: bool = False,
+    ) -> None:
+        self.problem = problem
+        self.navigator = navigator
+        self.asking = Asking(generator, seed, candidates, **asking)
+        self.mission = telling.mission(problem, target)
+        self.navigator_memory = navigator_memory
+        self.generator_memory = generator_memory
+        self.report_rejected = report_rejected
+
+    def propose(self, archive: Archive) -> Batch:
+        """Ask the Navigator for a strategy, then the Generator for architectures."""
+        index = len(archive.rounds)
+        dialogue = self._navigator_dialogue(archive)
+        strategy = self.navigator.complete(dialogue, purpose=f"navigator/{index}").text
+
+        def prompt(request: str, order_seed: object) -> list[Message]:
+            return self._generator_dialogue(archive, strategy, request, order_seed)
+
+        return Batch(
+            self.asking.ask(self.problem.space, archive, prompt, f"generator/{index}"), strategy
+        )
+
+    def _navigator_dialogue(self, archive: Archive) -> list[Message]:
+        """Rebuild what the Navigator remembers: its strategies, each followed by its results."""
+        system = telling.render(
+            "navigator_system", mission=self.mission, knowledge=self.problem.space.knowledge()
+        )
+        turns = [Message("system", system)]
+        if self.navigator_memory or not archive.rounds:
+            turns.append(Message("user", telling.render("navigator_first")))
+        rounds = archive.rounds if self.navigator_memory else archive.rounds[-1:]
+        for round_ in rounds:
+            if self.navigator_memory:
+                turns.append(Message("assistant", round_.note))
+            turns.append(Message("user", self._feedback(archive, round_)))
+        return turns
+
+    def _feedback(self, archive: Archive, round_: Round) -> str:
+        return telling.render(
+            "navigator_feedback",
+            results=telling.results(
+                round_, archive.objective, self.problem.space, self.report_rejected
+            ),
+            best=telling.best(archive, self.problem.space, rounds=round_.index + 1),
+        )
+
+    def _generator_dialogue(
+        self, archive: Archive, strategy: str, request: str, order_seed: object
+    ) -> list[Message]:
+        space = self.problem.space
+        system = telling.render(
+            "generator_system", mission=self.mission, knowledge=space.knowledge(order_seed)
+        )
+        turns = [Message("system", system)]
+        if self.generator_memory:
+            for round_ in archive.rounds:
+                turns.append(Message("user", _task(round_.note, "", request)))
+                turns.append(Message("assistant", telling.answer(round_)))
+        examples = telling.examples(archive, space, self.asking.examples)
+        turns.append(Message("user", _task(strategy, examples, request)))
+        return turns
+
+
+def _task(strategy: str, examples: str, request: str) -> str:
+    return telling.render("generator_user", strategy=strategy, examples=examples, request=request)

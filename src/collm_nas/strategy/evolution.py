@@ -1,0 +1,99 @@
+"""Elitist evolution: the best of all seen are mutated and crossed.
+
+It is the baseline "EA" of CoLLM-NAS (https://arxiv.org/abs/2509.26037) and, by its numbers alone,
+the search of Single Path One-Shot (Guo et al., 2020, https://arxiv.org/abs/1904.00420),
+Once-for-All (Cai et al., 2020, https://arxiv.org/abs/1908.09791) and AutoFormer (Chen et al.,
+2021, https://arxiv.org/abs/2107.00651). Some of them let the elite live on in the population
+instead: the best of such a population are the best of all seen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from collm_nas.architecture import Architecture
+from collm_nas.archive import Archive
+from collm_nas.problem import Problem
+from collm_nas.searchspace.base import SearchSpace
+from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.strategy.untried import untried
+
+
+class Evolution:
+    """Breed each generation from the best architectures so far; a generation is a round.
+
+    Args:
+        population: uniform samples to begin with.
+        parents: how many of the best breed.
+        mutants: children per generation that are mutations of one parent.
+        crossovers: children per generation that take each gene from either of two parents.
+        mutation_rate: probability that a gene is redrawn: one for all, or one per variable.
+
+    Raises:
+        ValueError: the numbers do not fit each other, or the rates do not fit the space.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        population: int,
+        parents: int,
+        mutants: int,
+        crossovers: int,
+        mutation_rate: float | Mapping[str, float],
+    ) -> None:
+        problems = _misfits(population, parents, problem.space, mutation_rate)
+        if problems:
+            raise ValueError("\n".join(problems))
+        self.problem = problem
+        self.seed = seed
+        self.population = population
+        self.parents = parents
+        self.mutants = mutants
+        self.crossovers = crossovers
+        self.mutation_rate = mutation_rate
+
+    def propose(self, archive: Archive) -> Batch:
+        """See `SearchStrategy`."""
+        rng = round_rng(self.seed, archive)
+        feasible = archive.feasible()
+        if (missing := self.population - len(feasible)) > 0:
+            return Batch.of(*untried(self.problem, archive, rng, [self.problem.sample] * missing))
+        best = sorted(feasible, key=archive.score, reverse=True)[: self.parents]
+        children = self._children([r.arch for r in best if r.arch is not None], archive, rng)
+        return Batch.of(*children)
+
+    def _children(
+        self, parents: Sequence[Architecture], archive: Archive, rng: random.Random
+    ) -> list[Architecture]:
+        space = self.problem.space
+
+        def mutant(rng: random.Random) -> Architecture:
+            return space.mutate(rng.choice(parents), rng, self.mutation_rate)
+
+        def crossover(rng: random.Random) -> Architecture:
+            one, other = rng.sample(parents, 2)
+            return space.crossover(one, other, rng)
+
+        draws = [mutant] * self.mutants + [crossover] * self.crossovers
+        return untried(self.problem, archive, rng, draws)
+
+
+def _misfits(
+    population: int, parents: int, space: SearchSpace, rate: float | Mapping[str, float]
+) -> list[str]:
+    problems = []
+    if not 2 <= parents <= population:
+        problems.append(
+            f"strategy.parents must be between 2 and strategy.population, {population}, "
+            f"got {parents}"
+        )
+    variables = {v.name for v in space.variables}
+    if isinstance(rate, Mapping) and set(rate) != variables:
+        problems.append(
+            f"strategy.mutation_rate must have a rate for each of {', '.join(sorted(variables))}, "
+            f"got {', '.join(sorted(rate))}"
+        )
+    return problems

@@ -1,0 +1,66 @@
+"""EvoPrompting (Chen, Dohan & So, 2023, https://arxiv.org/abs/2302.14838), on architectures.
+
+A language model is the variation operator of an evolution: shown some of the best architectures
+from worse to better, it writes the next ones. Parents are drawn anew in every round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from collm_nas.archive import Archive
+from collm_nas.llm.base import ChatModel, Message
+from collm_nas.problem import Problem
+from collm_nas.strategy import telling
+from collm_nas.strategy.asking import Asking
+from collm_nas.strategy.base import Batch, round_rng
+
+
+class EvoPrompting:
+    """Let one LLM vary the best architectures so far.
+
+    Args:
+        population: the best so many architectures may become parents.
+        parents: how many of them a prompt shows.
+        The others: as for `CoLLM`. The first round is a random sample of `population` size.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        llm: ChatModel,
+        candidates: int | str,
+        asking: Mapping[str, Any],
+        population: int,
+        parents: int,
+    ) -> None:
+        self.problem = problem
+        self.seed = seed
+        self.asking = Asking(llm, seed, candidates, **asking)
+        self.population = population
+        self.parents = parents
+
+    def propose(self, archive: Archive) -> Batch:
+        """See `SearchStrategy`."""
+        rng, space = round_rng(self.seed, archive), self.problem.space
+        elite = telling.elite(archive, self.population)
+        if len(elite) < self.parents:
+            return Batch.of(*(self.problem.sample(rng) for _ in range(self.population)))
+        parents = sorted(rng.sample(elite, self.parents), key=archive.score)
+
+        def prompt(request: str, order_seed: object) -> list[Message]:
+            knowledge = space.knowledge(order_seed)
+            mission = telling.mission(self.problem)
+            lines = [telling.evaluated(r, space, archive.objective) for r in parents]
+            user = telling.render("evoprompting_user", parents="\n".join(lines), request=request)
+            return [
+                Message(
+                    "system",
+                    telling.render("generator_system", mission=mission, knowledge=knowledge),
+                ),
+                Message("user", user),
+            ]
+
+        return Batch(self.asking.ask(space, archive, prompt, f"llm/{len(archive.rounds)}"))

@@ -1,0 +1,49 @@
+"""Independent samples from a language model: the Generator's prompt without strategy or feedback.
+
+The control that tells what a search adds to what the model knew beforehand (compare "Simple
+Baselines are Competitive with Code Evolution", 2026, https://arxiv.org/abs/2602.16805).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from collm_nas.archive import Archive
+from collm_nas.llm.base import ChatModel, Message
+from collm_nas.problem import Problem
+from collm_nas.strategy import telling
+from collm_nas.strategy.asking import Asking
+from collm_nas.strategy.base import Batch
+
+
+class IIDLLM:
+    """Ask the same question in every round. Args: as for `CoLLM`; `asking.examples` stays 0."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        llm: ChatModel,
+        candidates: int | str,
+        asking: Mapping[str, Any],
+    ) -> None:
+        self.problem = problem
+        self.asking = Asking(llm, seed, candidates, **asking)
+
+    def propose(self, archive: Archive) -> Batch:
+        """See `SearchStrategy`."""
+        space = self.problem.space
+
+        def prompt(request: str, order_seed: object) -> list[Message]:
+            system = telling.render(
+                "generator_system",
+                mission=telling.mission(self.problem),
+                knowledge=space.knowledge(order_seed),
+            )
+            return [
+                Message("system", system),
+                Message("user", telling.render("iid_llm_user", request=request)),
+            ]
+
+        return Batch(self.asking.ask(space, archive, prompt, f"llm/{len(archive.rounds)}"))

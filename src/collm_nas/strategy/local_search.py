@@ -1,0 +1,61 @@
+"""Local search (White, Nolen & Savani, 2020, https://arxiv.org/abs/2005.02960).
+
+First improvement: it moves to the first neighbour that is better, and starts anew when none is.
+Where it stands follows from the archive: it is the best architecture since the last start, and
+the round's note says which rounds were starts.
+"""
+
+from __future__ import annotations
+
+import random
+
+from collm_nas.architecture import Architecture
+from collm_nas.archive import Archive
+from collm_nas.problem import Problem
+from collm_nas.strategy.base import Batch, Proposal, round_rng
+from collm_nas.strategy.untried import known, untried
+
+START, STEP = "start", "step"  # notes
+
+
+class LocalSearch:
+    """Try the neighbours of the best architecture since the last start, in random order.
+
+    Args:
+        batch_size: neighbours per round; 1 is the original.
+    """
+
+    def __init__(self, problem: Problem, seed: int, batch_size: int) -> None:
+        self.problem = problem
+        self.seed = seed
+        self.batch_size = batch_size
+
+    def propose(self, archive: Archive) -> Batch:
+        """See `SearchStrategy`."""
+        rng = round_rng(self.seed, archive)
+        note, archs = STEP, self._untried_neighbours(archive, rng)
+        if not archs:
+            note, archs = START, untried(self.problem, archive, rng, [self.problem.sample])
+        return Batch([Proposal(arch) for arch in archs], note)
+
+    def _untried_neighbours(self, archive: Archive, rng: random.Random) -> list[Architecture]:
+        current = _current(archive)
+        if current is None:
+            return []
+        taken = known(archive)
+        neighbours = [a for a in self.problem.space.neighbours(current) if a not in taken]
+        rng.shuffle(neighbours)
+        found: list[Architecture] = []
+        for arch in neighbours:
+            if len(found) < self.batch_size and self.problem.is_feasible(arch):
+                found.append(arch)
+        return found
+
+
+def _current(archive: Archive) -> Architecture | None:
+    """Return the best architecture since the last start; `None` if it could not be evaluated."""
+    starts = [i for i, round_ in enumerate(archive.rounds) if round_.note == START]
+    evaluated_before = len(archive.feasible(starts[-1])) if starts else 0
+    climb = archive.feasible()[evaluated_before:]
+    best = max(climb, key=archive.score, default=None)
+    return best.arch if best else None

@@ -1,0 +1,107 @@
+"""REINFORCE (Williams, 1992, https://doi.org/10.1007/BF00992696) on one softmax per gene.
+
+The settings are those of NATS-Bench (Dong et al., 2021, https://arxiv.org/abs/2009.00437): Adam,
+and a moving average of the rewards as baseline. The policy is not stored: it follows from the
+archive, over which all updates are repeated.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collm_nas.architecture import Architecture, Value
+from collm_nas.archive import Archive
+from collm_nas.problem import Problem
+from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.strategy.encoding import INACTIVE, gene_variables, option_indices
+from collm_nas.strategy.untried import untried
+
+Matrix = NDArray[np.float64]  # (genes, options); a gene with fewer options is padded
+
+INITIAL_SD = 1e-3  # of the logits
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's (Kingma & Ba, 2015)
+
+
+class Reinforce:
+    """Sample from a policy that is updated after every evaluation.
+
+    Args:
+        learning_rate: of Adam.
+        baseline_decay: share of the old value in each update of the baseline.
+        batch_size: samples per round; 1 is the original.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        learning_rate: float,
+        baseline_decay: float,
+        batch_size: int,
+    ) -> None:
+        self.problem = problem
+        self.seed = seed
+        self.learning_rate = learning_rate
+        self.baseline_decay = baseline_decay
+        self.batch_size = batch_size
+
+    def propose(self, archive: Archive) -> Batch:
+        """See `SearchStrategy`."""
+        policy = _softmax(self.logits(archive)).tolist()
+        space = self.problem.space
+
+        def sample(rng: random.Random) -> Architecture:
+            rows = iter(policy)
+            drawn: dict[str, list[Value]] = {
+                v.name: [
+                    rng.choices(v.options, next(rows)[: len(v.options)])[0] for _ in range(v.count)
+                ]
+                for v in space.variables
+            }
+            return space.build(drawn)
+
+        rng = round_rng(self.seed, archive)
+        return Batch.of(*untried(self.problem, archive, rng, [sample] * self.batch_size))
+
+    def logits(self, archive: Archive) -> Matrix:
+        """Return the logits after all updates, one for each architecture within the limits."""
+        logits = self._initial_logits()
+        mean, square = np.zeros_like(logits), np.zeros_like(logits)
+        baseline = 0.0
+        for step, record in enumerate(archive.feasible(), start=1):
+            assert record.arch is not None
+            reward = archive.score(record)
+            baseline += (1 - self.baseline_decay) * (reward - baseline)
+            advantage = reward - baseline / (1 - self.baseline_decay**step)
+            gradient = advantage * self._gradient(logits, record.arch)
+            mean += (1 - BETA1) * (gradient - mean)
+            square += (1 - BETA2) * (gradient * gradient - square)
+            root = np.sqrt(square / (1 - BETA2**step)) + EPSILON
+            logits += self.learning_rate / (1 - BETA1**step) * mean / root
+        return logits
+
+    def _initial_logits(self) -> Matrix:
+        rng = random.Random(f"{self.seed}/logits")
+        options = [len(v.options) for v in gene_variables(self.problem.space)]
+        logits = np.full((len(options), max(options)), -np.inf)
+        for row, count in zip(logits, options, strict=True):
+            row[:count] = [rng.gauss(0, INITIAL_SD) for _ in range(count)]
+        return logits
+
+    def _gradient(self, logits: Matrix, arch: Architecture) -> Matrix:
+        """Return the gradient of the log-likelihood of the active genes of `arch`."""
+        chosen = np.array(option_indices(self.problem.space, arch))
+        active = np.flatnonzero(chosen != INACTIVE)
+        gradient = np.zeros_like(logits)
+        gradient[active] = -_softmax(logits[active])
+        gradient[active, chosen[active]] += 1
+        return gradient
+
+
+def _softmax(logits: Matrix) -> Matrix:
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Matrix = weights / weights.sum(axis=1, keepdims=True)
+    return shares

@@ -1,0 +1,51 @@
+"""SiLLM-NAS, the ablation of CoLLM-NAS (Li, Lin & Wang, 2025, section 4.3): one LLM does it all.
+
+In every round the same model sees all results, reflects on them and writes the architectures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from collm_nas.archive import Archive
+from collm_nas.llm.base import ChatModel, Message
+from collm_nas.problem import Problem
+from collm_nas.strategy import telling
+from collm_nas.strategy.asking import Asking
+from collm_nas.strategy.base import Batch
+
+
+class SingleLLM:
+    """Ask one LLM for the next candidates, given everything evaluated so far.
+
+    Args: as for `CoLLM`.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        llm: ChatModel,
+        candidates: int | str,
+        asking: Mapping[str, Any],
+        target: float = math.inf,
+    ) -> None:
+        self.problem = problem
+        self.asking = Asking(llm, seed, candidates, **asking)
+        self.mission = telling.mission(problem, target)
+
+    def propose(self, archive: Archive) -> Batch:
+        """See `SearchStrategy`."""
+        space = self.problem.space
+
+        def prompt(request: str, order_seed: object) -> list[Message]:
+            knowledge = space.knowledge(order_seed)
+            system = telling.render("single_llm_system", mission=self.mission, knowledge=knowledge)
+            user = telling.render(
+                "single_llm_user", history=telling.history(archive, space), request=request
+            )
+            return [Message("system", system), Message("user", user)]
+
+        return Batch(self.asking.ask(space, archive, prompt, f"llm/{len(archive.rounds)}"))

@@ -1,0 +1,97 @@
+"""What strategies tell a language model: prompt files filled with the problem and its results."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib import resources
+from string import Template
+
+from collm_nas.archive import Archive, Record, Round
+from collm_nas.problem import Problem, amount
+from collm_nas.searchspace.base import SearchSpace
+
+OBJECTIVES = {"val_accuracy": "validation accuracy", "test_accuracy": "test accuracy"}
+
+
+def render(prompt: str, **values: object) -> str:
+    """Fill in `prompts/<prompt>.md`.
+
+    Raises:
+        KeyError: the file has a placeholder that `values` lacks.
+    """
+    template = resources.files("collm_nas.strategy").joinpath(f"prompts/{prompt}.md")
+    return Template(template.read_text(encoding="utf-8").strip()).substitute(values)
+
+
+def mission(problem: Problem, target: float = math.inf) -> str:
+    """Say what is searched for: objective, task, limits and target."""
+    limits = ""
+    if problem.limits:
+        bounds = ", ".join(str(limit) for limit in problem.limits)
+        limits = (
+            f" It must stay within: {bounds}. Architectures far below a maximum are usually "
+            "weaker, so use what is allowed."
+        )
+    objective = OBJECTIVES.get(problem.objective, problem.objective)
+    reach = "" if math.isinf(target) else f" The target is more than {target}."
+    return render(
+        "mission", objective=objective, task=problem.space.task, limits=limits, target=reach
+    )
+
+
+def evaluated(record: Record, space: SearchSpace, objective: str) -> str:
+    """Tell an evaluated candidate and its results in one line of JSON."""
+    assert record.arch is not None
+    costs = {k: amount(v) for k, v in record.metrics.items() if k != objective}
+    told = {
+        "arch": space.encode(record.arch),
+        "accuracy": round(record.metrics[objective], 2),
+        **costs,
+    }
+    if record.verdict == "infeasible":
+        told["limit missed"] = record.reason
+    return json.dumps(told)
+
+
+def rejected(record: Record, space: SearchSpace) -> str:
+    """Tell a candidate that was not evaluated, and why, in one line of JSON."""
+    told = space.encode(record.arch) if record.arch else record.text[:200]
+    return json.dumps({"arch": told, "not evaluated": record.reason[:300]})
+
+
+def results(round_: Round, objective: str, space: SearchSpace, with_rejected: bool) -> str:
+    """Tell what became of a round, a candidate a line."""
+    lines = [evaluated(r, space, objective) for r in round_.records if objective in r.metrics]
+    if with_rejected:
+        others = (r for r in round_.records if objective not in r.metrics)
+        lines += [rejected(r, space) for r in others if r.verdict != "skipped"]
+    return "\n".join(lines) or "none: no candidate could be evaluated."
+
+
+def history(archive: Archive, space: SearchSpace) -> str:
+    """Tell everything that was evaluated, oldest first."""
+    lines = [evaluated(r, space, archive.objective) for r in archive.evaluated()]
+    return "\n".join(lines) or "nothing yet: cover the space broadly."
+
+
+def best(archive: Archive, space: SearchSpace, rounds: int) -> str:
+    """Tell the best feasible candidate of the first `rounds` rounds."""
+    found = archive.best(rounds)
+    return evaluated(found, space, archive.objective) if found else "none yet"
+
+
+def elite(archive: Archive, count: int) -> list[Record]:
+    """Return the `count` best feasible candidates, from worse to better."""
+    return sorted(archive.feasible(), key=archive.score)[-count:] if count else []
+
+
+def examples(archive: Archive, space: SearchSpace, count: int) -> str:
+    """Tell the `count` best candidates so far, from worse to better; empty if there are none."""
+    lines = [evaluated(r, space, archive.objective) for r in elite(archive, count)]
+    return "\n".join(["\nThe best architectures so far:", *lines, ""]) if lines else ""
+
+
+def answer(round_: Round) -> str:
+    """Retell what a Generator wrote in a round: its candidates, without the prose around them."""
+    return "\n".join(r.text for r in round_.records if r.text)

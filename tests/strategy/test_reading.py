@@ -1,0 +1,110 @@
+"""What an LLM wrote becomes proposals: every object found, no value changed, nothing crashes."""
+
+import json
+import random
+
+import pytest
+
+from collm_nas.architecture import Architecture, InvalidArchitecture
+from collm_nas.archive import Archive
+from collm_nas.llm.base import Reply
+from collm_nas.search import screen
+from collm_nas.strategy.reading import MAX_PROPOSALS, MAX_TEXT, read_proposals
+
+A = '{"cell": "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|none~2|"}'
+B = '{"cell": "|none~0|+|none~0|none~1|+|none~0|none~1|avg_pool_3x3~2|"}'
+
+
+def read(text, space, finish_reason="stop"):
+    return read_proposals(Reply(text, finish_reason=finish_reason), space)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{A}\n{B}",
+        f"Sure! Here they are:\n```json\n[{A},\n {B}]\n```\nGood luck {{smile}}.",
+        f'{{"architectures": [{A}, {B}]}}',
+        f"1. {A} (deep)\n2. {B} (shallow)",
+        f"The set {{a, b}} is broken {{ but these are not: {A}{B}",
+    ],
+)
+def test_objects_are_found_whatever_surrounds_them(text, space):
+    expected = [space.decode(json.loads(A)), space.decode(json.loads(B))]
+    assert [p.candidate for p in read(text, space)] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "why"),
+    [
+        ("", "stop", r"the answer is empty \(finish reason: stop\)"),
+        ("", "content_filter", "content_filter"),
+        ("I cannot help with that.", "stop", "contains no JSON object"),
+        ('{"architectures": [{"cell": "|no', "length", "cut off at the token limit"),
+    ],
+)
+def test_an_answer_without_objects_says_why(text, finish_reason, why, space):
+    (proposal,) = read(text, space, finish_reason)
+    assert isinstance(proposal.candidate, InvalidArchitecture)
+    with pytest.raises(InvalidArchitecture, match=why):
+        raise proposal.candidate
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ('{"cell": 5}', "must have the form"),
+        ('{"cell": "|conv~0|+|none~0|none~1|+|none~0|none~1|none~2|"}', "edge 0->1 must be one of"),
+        ('{"ops": [1, 2]}', "cell is missing; 'ops' is not a key"),
+        ('{"architectures": ["333132"]}', "expected a JSON object"),
+        ('{"architectures": [[0, 1]]}', "expected a JSON object"),
+    ],
+)
+def test_a_wrong_object_is_kept_with_its_text_and_the_reason(written, why, space):
+    (proposal,) = read(written, space)
+    assert why in str(proposal.candidate)
+    assert proposal.text
+
+
+def test_an_answer_that_runs_wild_is_bounded(space):
+    wild = read(A * 5000, space)
+    assert len(wild) == MAX_PROPOSALS + 1
+    assert "only 200 candidates" in str(wild[-1].candidate)
+    huge = read('{"cell": "' + "x" * 2_000_000 + '"}', space)
+    assert len(huge[0].text) == MAX_TEXT
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 100_000, "{" * 2_000_000, '{"' * 500_000, "[" * 10**6])
+def test_pathological_nesting_ends_quickly(text, space):
+    (proposal,) = read(text, space)
+    assert isinstance(proposal.candidate, InvalidArchitecture)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"cell": NaN}', '{"cell": 1e999}', '{"cell": ' + "9" * 5000 + "}"]
+)
+def test_numbers_beyond_json_are_no_architectures(text, space):
+    assert all(isinstance(p.candidate, InvalidArchitecture) for p in read(text, space))
+
+
+def test_ten_thousand_broken_answers_never_evaluate_an_illegal_architecture(
+    space, problem, tmp_path
+):
+    """Fuzz: mutated and spliced good answers through parse and screen."""
+    rng = random.Random(0)
+    archive = Archive(tmp_path / "archive.jsonl", "val_accuracy")
+    pieces = [A, B, "[", "]", "{", "}", '"', "\\", ",", "null", "~9", "|", "\x00", "é", "1e400"]
+    for _ in range(10_000):
+        text = list("".join(rng.choices(pieces, k=rng.randint(0, 8))))
+        for _ in range(rng.randint(0, 6)):
+            place = rng.randrange(len(text) + 1)
+            text[place : place + rng.randint(0, 3)] = rng.choices(pieces + list("0aZ~|"), k=1)
+        proposals = read("".join(text), space)
+        assert proposals
+        for record in screen(proposals, problem, archive, "feedback", evaluations_left=5):
+            if record.verdict == "feasible":
+                assert isinstance(record.arch, Architecture)
+                assert space.decode(space.encode(record.arch)) == record.arch
+            else:
+                assert record.verdict in {"invalid", "duplicate", "skipped"}
+                assert record.reason
