@@ -27,7 +27,7 @@ from collm_nas.searchspace.autoformer_published import PUBLISHED
 from collm_nas.supernet.autoformer import AutoFormerSupernet, DropPath, VisionTransformer
 from collm_nas.supernet.base import build_supernet
 from collm_nas.supernet.checkpoint import WrongCheckpoint, load_supernet, official_weights
-from collm_nas.testing.conformance import assert_same, untrained
+from collm_nas.testing.networks import assert_same, untrained
 from tests.supernet.golden import assert_golden
 
 SIZES = {"T": "tiny", "S": "small", "B": "base"}
