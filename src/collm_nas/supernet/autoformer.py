@@ -37,13 +37,15 @@ NOTES = {
 
 DROP_PATH = 0.1  # in the last layer of the supernet; a subnet with fewer layers never reaches it
 INIT_STD = 0.02
+ALIGNMENT = 8  # fused attention on GPUs takes widths that are multiples of it
 
 
 class PatchGrid(nn.Module):
     """Where the tokens of a square image are: the class token first, then patches row by row.
 
-    A grid position is a row of patches, a column of patches, or the class token's place. A pair
-    of patches is related by the distance of their rows and that of their columns.
+    A grid position is a row of patches, a column of patches, or the class token's place; after
+    these come spare ones, on which no token lies. A pair of patches is related by the distance of
+    their rows and that of their columns.
     """
 
     rows_TG: Tensor  # which row of the vertical table relates a token to each row of patches
@@ -61,8 +63,9 @@ class PatchGrid(nn.Module):
             "columns_TG", torch.cat([class_token, steps[column]]), persistent=False
         )
         lines = torch.cat([F.one_hot(row, side), F.one_hot(column, side)], dim=1)
-        membership = F.pad(lines, (0, 1, 1, 0))
-        membership[0, -1] = 1
+        spare = -(HEAD_DIM + 2 * side + 1) % ALIGNMENT
+        membership = F.pad(lines, (0, 1 + spare, 1, 0))
+        membership[0, 2 * side] = 1
         self.register_buffer("membership_TG", membership.bool(), persistent=False)
 
 
@@ -78,8 +81,11 @@ class RelativePositions(nn.Module):
     def forward(self, grid: PatchGrid) -> Tensor:
         """Relate every token to every grid position; return (T, G, D)."""
         v_RD, h_RD = self.embeddings_table_v, self.embeddings_table_h
-        class_token = (v_RD[0] + h_RD[0]).expand(len(grid.rows_TG), 1, HEAD_DIM)
-        return torch.cat([v_RD[grid.rows_TG], h_RD[grid.columns_TG], class_token], dim=1)
+        rows, columns = v_RD[grid.rows_TG], h_RD[grid.columns_TG]
+        tokens, positions = grid.membership_TG.shape
+        left = positions - rows.shape[1] - columns.shape[1]
+        class_token = (v_RD[0] + h_RD[0]).expand(tokens, left, HEAD_DIM)
+        return torch.cat([rows, columns, class_token], dim=1)
 
 
 class Attention(nn.Module):
@@ -87,7 +93,7 @@ class Attention(nn.Module):
 
     By definition the logit of tokens i and j is `q_i · (k_j + R_ij)`, and the output of token i is
     the mean of `v_j + S_ij`. But R and S are sums of a row and a column term, so that the logits
-    need `q_i · R` for the 2 sqrt(T) + 1 grid positions only, and the output the attention that
+    need `q_i · R` for some 2 sqrt(T) grid positions only, and the output the attention that
     each of them gets. Both are had by longer queries, keys and values, which fused attention
     takes as they are: the same result with fewer multiply-adds, and no T x T x D tensor.
     """
