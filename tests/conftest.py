@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 SHARED = Path(os.environ.get("COLLM_SHARED", ROOT.parent / "shared"))
 
+# Before anything imports torch: the networks of the tests are too small to gain from threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def options(group: str) -> list[str]:
     """List the options of a config group; names that start with an underscore are bases."""
@@ -65,6 +68,15 @@ class FixedChat:
     ) -> Reply:
         self.calls.append((purpose, tuple(messages), schema))
         return Reply(self.answer(purpose), finish_reason="stop")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Return the folder of values that the original implementations computed."""
+    folder = SHARED / "specs" / "golden"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing: set COLLM_SHARED to the folder that holds specs/golden")
+    return folder
 
 
 @pytest.fixture

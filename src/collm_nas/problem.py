@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeGuard
 
 from collm_nas.architecture import Architecture
@@ -87,8 +88,26 @@ class Problem:
         return not self.limits or not self.violations(self.hardware.costs(arch))
 
     def sample(self, rng: random.Random) -> Architecture:
-        """Draw uniformly from the architectures that meet the limits."""
-        return self.first_feasible(self.space.sample, rng)
+        """Draw uniformly from the architectures that meet the limits.
+
+        Raises:
+            ValueError: no architecture does.
+            RuntimeError: none was found.
+        """
+        bounds = [
+            (limit.metric, limit.minimum, limit.maximum)
+            for limit in self.limits
+            if limit.metric in self._closed_form
+        ]
+        return self.first_feasible(lambda rng: self.space.sample_within(rng, bounds), rng)
+
+    @cached_property
+    def _closed_form(self) -> frozenset[str]:
+        """The limited costs that the space itself computes, and may be able to sample exactly."""
+        arch = self.space.sample(random.Random("costs"))
+        own, charged = self.space.costs(arch), self.hardware.costs(arch)
+        limited = {limit.metric for limit in self.limits}
+        return frozenset(m for m in limited if own.get(m) == charged[m])
 
     def first_feasible(
         self,

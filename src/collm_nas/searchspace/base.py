@@ -11,16 +11,28 @@ import itertools
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from collm_nas.architecture import Architecture, InvalidArchitecture, Value
 from collm_nas.searchspace import vocabulary
 from collm_nas.searchspace.vocabulary import Variable, Vocabulary, Word
 
-__all__ = ["Costs", "SearchSpace", "Variable", "shorten", "wrong_keys", "wrong_values"]
+__all__ = [
+    "Bounds",
+    "Costs",
+    "SearchSpace",
+    "Variable",
+    "describe",
+    "first_within",
+    "lies_within",
+    "shorten",
+    "wrong_keys",
+    "wrong_values",
+]
 
 Costs = dict[str, float]
+Bounds = tuple[str, float | None, float | None]  # (cost, minimum, maximum); None is an open end
 
 
 class SearchSpace(ABC):
@@ -49,6 +61,14 @@ class SearchSpace(ABC):
         """Name what the networks are for, as far as a language model may know."""
         return "image classification"
 
+    @property
+    def identity(self) -> str:
+        """Name what the weights of a supernet depend on: space, widths, classes; not the telling.
+
+        Weights are stored with it, and another space's are refused.
+        """
+        return self.name
+
     @abstractmethod
     def costs(self, arch: Architecture) -> Costs:
         """Return the exact costs in closed form: at least `macs` and `params`, as counts."""
@@ -59,6 +79,10 @@ class SearchSpace(ABC):
 
         `order_seed` re-permutes the order of the options for this one telling.
         """
+
+    def resolution(self, arch: Architecture) -> int:
+        """Return the side of the images that `arch` takes, in pixels; supernets need to know."""
+        raise NotImplementedError(f"{type(self).__name__}.resolution is not defined")
 
     def canonical(self, arch: Architecture) -> Architecture:
         """Map architectures that build the same network to one representative of them."""
@@ -84,6 +108,15 @@ class SearchSpace(ABC):
     def sample(self, rng: random.Random) -> Architecture:
         """Draw every gene uniformly."""
         return self.build({v.name: rng.choices(v.options, k=v.count) for v in self.variables})
+
+    def sample_within(self, rng: random.Random, limits: Sequence[Bounds]) -> Architecture:
+        """Draw uniformly from the architectures whose `costs` lie within `limits`, ends included.
+
+        Raises:
+            ValueError: no architecture does.
+            RuntimeError: none was found; there may be some.
+        """
+        return first_within(lambda: self.sample(rng), self.costs, limits)
 
     def mutate(
         self, arch: Architecture, rng: random.Random, rate: float | Mapping[str, float]
@@ -188,6 +221,50 @@ class SearchSpace(ABC):
             case "opaque":
                 return vocabulary.opaque(self.variables, self.order_seed)
         raise ValueError(f"searchspace.names must be official or opaque, got {self.names!r}")
+
+
+def first_within(
+    draw: Callable[[], Architecture],
+    costs: Callable[[Architecture], Costs],
+    limits: Sequence[Bounds],
+    attempts: int = 10_000,
+) -> Architecture:
+    """Draw until the costs lie within `limits`.
+
+    Raises:
+        RuntimeError: they never did in `attempts` draws; the message tells what they ranged over.
+    """
+    seen: list[Costs] = []
+    for _ in range(attempts):
+        arch = draw()
+        if not limits:
+            return arch
+        seen.append(costs(arch))
+        if lies_within(seen[-1], limits):
+            return arch
+    ranges = ", ".join(
+        f"{metric} from {min(c[metric] for c in seen):,} to {max(c[metric] for c in seen):,}"
+        for metric in dict.fromkeys(metric for metric, _, _ in limits)
+    )
+    raise RuntimeError(
+        f"no architecture in {attempts:,} draws has {' and '.join(map(describe, limits))}; seen "
+        f"were {ranges}. Widen the limits (config key: limits)"
+    )
+
+
+def describe(limit: Bounds) -> str:
+    """Write a limit in words: `macs at most 330,000,000`."""
+    metric, *ends = limit
+    words = zip(("at least", "at most"), ends, strict=True)
+    return f"{metric} " + " and ".join(f"{w} {end:,.12g}" for w, end in words if end is not None)
+
+
+def lies_within(costs: Costs, limits: Sequence[Bounds]) -> bool:
+    """Tell whether `costs` meet all `limits`."""
+    return all(
+        (low is None or low <= costs[metric]) and (high is None or costs[metric] <= high)
+        for metric, low, high in limits
+    )
 
 
 def wrong_keys(answer: Any, labels: Sequence[str]) -> list[str]:

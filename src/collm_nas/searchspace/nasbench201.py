@@ -63,6 +63,7 @@ class NASBench201(SearchSpace):
     """
 
     name = "nasbench201"
+    supernet = "collm_nas.supernet.cell:CellSupernet"
 
     def __init__(
         self,
@@ -83,6 +84,15 @@ class NASBench201(SearchSpace):
         hidden = "image classification on a small data set"
         title = f"image classification on {DATASETS[self.dataset].title}"
         return hidden if self.names == "opaque" else title
+
+    @property
+    def identity(self) -> str:
+        """Name what the weights of a supernet depend on: the data set."""
+        return f"{self.name}-{self.dataset}"
+
+    def resolution(self, arch: Architecture) -> int:
+        """Return the side of the images of the data set, in pixels."""
+        return DATASETS[self.dataset].resolution
 
     def key(self, arch: Architecture) -> str:
         """Return six digits, the positions of the operations in `OPERATIONS`: `333132`."""

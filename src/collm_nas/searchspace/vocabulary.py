@@ -40,11 +40,14 @@ class Word:
     def read(self, label: object) -> Value:
         """Return the option that `label` stands for; labels of another type do not match.
 
+        One exception: `4` stands for `4.0`, which JSON writers shorten to it.
+
         Raises:
             KeyError: no option has this label.
         """
         for value, known in self.labels.items():
-            if type(known) is type(label) and known == label:
+            is_shortened = type(known) is float and type(label) is int
+            if (type(known) is type(label) or is_shortened) and known == label:
                 return value
         raise KeyError(label)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pkgutil import resolve_name
-from typing import cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from torch import Tensor, nn
 
 from collm_nas.architecture import Architecture
 from collm_nas.searchspace.base import SearchSpace
+
+if TYPE_CHECKING:
+    from collm_nas.supernet.checkpoint import OfficialWeights
 
 
 class Supernet(nn.Module, ABC):
@@ -17,6 +21,14 @@ class Supernet(nn.Module, ABC):
 
     A subclass is constructed with its space alone, which knows classes, resolution and widths.
     """
+
+    # Published weights by `SearchSpace.identity`.
+    official_weights: ClassVar[Mapping[str, OfficialWeights]] = {}
+
+    @staticmethod
+    def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Give the weights of a published file the names they have here."""
+        return dict(state)
 
     @abstractmethod
     def forward(self, images: Tensor, arch: Architecture) -> Tensor:
@@ -36,6 +48,15 @@ def build_supernet(space: SearchSpace) -> Supernet:
     Raises:
         ValueError: the space has none.
     """
+    return supernet_class(space)(space)
+
+
+def supernet_class(space: SearchSpace) -> type[Supernet]:
+    """Return the class of the supernet of `space`.
+
+    Raises:
+        ValueError: the space has none.
+    """
     if not space.supernet:
         raise ValueError(f"the search space {space.name} has no supernet")
-    return cast(Supernet, resolve_name(space.supernet)(space))
+    return cast(type[Supernet], resolve_name(space.supernet))

@@ -1,0 +1,187 @@
+"""Weights of supernets in files: ours, and those that the original authors released.
+
+A file of ours says which space it belongs to, and another space refuses it. A released file is
+recognised by its tensors: every weight of the supernet must be in it exactly once and in the
+right shape, so that a wrong file is an error here and not a poor accuracy later. Nothing is
+unpickled but tensors and plain values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from collm_nas.searchspace.base import SearchSpace
+from collm_nas.supernet.base import Supernet, build_supernet, supernet_class
+
+State = dict[str, Tensor]
+FORMAT = "collm-nas supernet 1"
+SHOWN = 3  # differences of each kind in a message
+
+# What torch.load raises for a file that torch.save did not write, or not all of.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    struct.error,
+)
+
+
+class WrongCheckpoint(ValueError):
+    """A file that does not hold the weights asked for; the message says what differs."""
+
+
+@dataclass(frozen=True)
+class OfficialWeights:
+    """Where the authors of a supernet published its weights."""
+
+    url: str
+    file_name: str
+    sha256: str | None = None  # where known
+    note: str = ""  # what else a user should know, e.g. how the pixels are scaled
+
+    def __str__(self) -> str:
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.file_name}{note}, from {self.url}"
+
+
+def load_supernet(path: Path, space: SearchSpace) -> Supernet:
+    """Build the supernet of `space` with the weights in `path`, ours or the released ones.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message says where to get it.
+        WrongCheckpoint: it is not a file of weights, or not of this space.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(_how_to_get(path, space))
+    content = _read(path)
+    if content.get("format") == FORMAT:
+        _refuse_other_space(path, content["space"], space)
+        state = content["state_dict"]
+    else:
+        state = supernet_class(space).official_names(_tensors(path, content))
+    supernet = build_supernet(space)
+    _refuse_differences(path, state, supernet, space)
+    supernet.load_state_dict(state)
+    return supernet
+
+
+def save_supernet(path: Path, supernet: Supernet, space: SearchSpace) -> None:
+    """Write the weights of `supernet` and the identity of its space, all or nothing."""
+    content = {"format": FORMAT, "space": space.identity, "state_dict": supernet.state_dict()}
+    partial = path.with_name(f"{path.name}.partial")
+    torch.save(content, partial)
+    os.replace(partial, path)
+
+
+def official_weights(space: SearchSpace) -> OfficialWeights | None:
+    """Return where the weights of `space` are published, if they are."""
+    return supernet_class(space).official_weights.get(space.identity)
+
+
+def rename(state: Mapping[str, Tensor], new_name: Callable[[str], str]) -> State:
+    """Rename all tensors.
+
+    Raises:
+        WrongCheckpoint: two of them would get the same name.
+    """
+    renamed: State = {}
+    for name, tensor in state.items():
+        if (new := new_name(name)) in renamed:
+            raise WrongCheckpoint(f"two tensors of the file would both be {new}; one is {name}")
+        renamed[new] = tensor
+    return renamed
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read the outermost mapping of a file."""
+    # AutoFormer's files carry the options of their training; a Namespace holds plain values only.
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it holds a {foreign[1]}, which is not loaded" if foreign else "it cannot be read"
+        raise WrongCheckpoint(
+            f"{path} is not a file of weights alone, or a damaged one: {what}."
+        ) from error
+    if not isinstance(content, dict):
+        raise WrongCheckpoint(f"{path} holds a {type(content).__name__}, expected a state dict")
+    return content
+
+
+def _tensors(path: Path, content: Mapping[str, Any]) -> State:
+    """Return the weights of a released file, which may lie under `state_dict` or `model`."""
+    for key in ("state_dict", "model"):
+        if isinstance(content.get(key), dict):
+            content = content[key]
+    tensors = {name: t for name, t in content.items() if isinstance(t, Tensor)}
+    if not tensors:
+        keys = ", ".join(map(str, list(content)[:SHOWN]))
+        raise WrongCheckpoint(f"{path} holds no weights, only {keys or 'nothing'}")
+    return tensors
+
+
+def _refuse_other_space(path: Path, stored: str, space: SearchSpace) -> None:
+    if stored != space.identity:
+        raise WrongCheckpoint(
+            f"{path} holds the supernet of another space:\n"
+            f"  in the file: {stored}\n"
+            f"  asked for:   {space.identity}\n"
+            "Choose the space it was trained with (config key: searchspace), or another file "
+            "(config key: supernet)."
+        )
+
+
+def _refuse_differences(
+    path: Path, state: Mapping[str, Tensor], supernet: Supernet, space: SearchSpace
+) -> None:
+    own = supernet.state_dict()
+    shapes = [
+        f"{name}: {tuple(state[name].shape)} in the file, expected {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    differences = {
+        "missing": [name for name in own if name not in state],
+        "not expected": [name for name in state if name not in own],
+        "other shapes": shapes,
+    }
+    lines = [f"  {kind}: {_first(names)}" for kind, names in differences.items() if names]
+    if lines:
+        published = official_weights(space)
+        expected = f"\nIts published weights are {published}." if published else ""
+        head = f"{path} does not fit the supernet of {space.identity}:"
+        raise WrongCheckpoint("\n".join([head, *lines]) + expected)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return "; ".join(names[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _how_to_get(path: Path, space: SearchSpace) -> str:
+    message = f"{path} does not exist (config key: supernet)."
+    if published := official_weights(space):
+        return (
+            f"{message} The published weights of {space.identity} are {published}. Put that file "
+            "there, or train your own supernet: python train_supernet.py"
+        )
+    return (
+        f"{message} No weights are published for {space.identity}: train your own supernet with "
+        "python train_supernet.py"
+    )
