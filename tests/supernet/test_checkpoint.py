@@ -217,7 +217,7 @@ def test_code_in_a_file_is_not_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": supernet.state_dict(), "x": Malicious()}, "bad.pt")
-    Path("bad.pkl").write_bytes(pickle.dumps(Malicious()))
+    Path("bad.pkl").write_bytes(pickle.dumps(Malicious(), protocol=2))
     for name in ("bad.pt", "bad.pkl"):
         with pytest.raises(WrongCheckpoint, match="not a file of weights alone"):
             load_supernet(Path(name), SPACE)

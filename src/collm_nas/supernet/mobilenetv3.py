@@ -27,6 +27,20 @@ ACTIVATIONS: dict[Activation, Callable[..., nn.Module]] = {
 }
 
 
+class BlankConv2d(nn.Conv2d):
+    """A convolution whose weights are not drawn when it is built, but loaded or drawn later."""
+
+    def reset_parameters(self) -> None:
+        """Draw nothing: see `init_weights`."""
+
+
+class BlankLinear(nn.Linear):
+    """A linear layer whose weights are not drawn when it is built, but loaded or drawn later."""
+
+    def reset_parameters(self) -> None:
+        """Draw nothing: see `init_weights`."""
+
+
 class MobileNetFrame(nn.Module):
     """Stem and head, which all networks of a skeleton have in common, supernet and subnets.
 
@@ -39,11 +53,11 @@ class MobileNetFrame(nn.Module):
         stem, *_, last, expand, mix = net.widths
         self.first_conv = conv_bn_act(3, stem, 3, 2, "h_swish")
         self.final_expand_layer = conv_bn_act(last, expand, 1, 1, "h_swish")
-        conv = nn.Conv2d(expand, mix, 1, bias=False)
+        conv = BlankConv2d(expand, mix, 1, bias=False)
         self.feature_mix_layer = nn.Sequential(
             OrderedDict(conv=conv, act=nn.Hardswish(inplace=True))
         )
-        linear = nn.Linear(mix, net.num_classes)
+        linear = BlankLinear(mix, net.num_classes)
         self.classifier = nn.Sequential(OrderedDict(dropout=nn.Dropout(dropout), linear=linear))
 
     def stem(self, images: Tensor) -> Tensor:
@@ -64,7 +78,8 @@ class MobileNetFrame(nn.Module):
 class MobileNetV3(MobileNetFrame):
     """A plain MobileNetV3 with a fixed first block and `blocks` after it.
 
-    To train one from nothing, call `init_weights` first.
+    Its weights are undefined until they are loaded or drawn by `init_weights`: cutting a subnet
+    out of a supernet would overwrite them at once, and takes half the time without them.
     """
 
     def __init__(self, net: Skeleton, blocks: Sequence[Block], dropout: float) -> None:
@@ -111,8 +126,8 @@ class SqueezeLayers(nn.Module):
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(channels, squeezed, 1)
-        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.reduce = BlankConv2d(channels, squeezed, 1)
+        self.expand = BlankConv2d(squeezed, channels, 1)
 
 
 def first_block(net: Skeleton) -> ResidualBlock:
@@ -149,7 +164,7 @@ def conv_bn_act(
     groups: int = 1,
 ) -> nn.Sequential:
     """Return a convolution, its batch norm and, if one is named, its activation."""
-    conv = nn.Conv2d(
+    conv = BlankConv2d(
         in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
     )
     layers: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels))

@@ -107,8 +107,7 @@ class OFASupernet(MobileNetFrame, Supernet):
     def extract(self, arch: Architecture) -> MobileNetV3:
         """See `Supernet`."""
         blocks = self.space.active_blocks(arch)
-        with torch.device("meta"):  # draws no weights, which would be overwritten at once
-            subnet = MobileNetV3(self.space.skeleton, blocks, dropout_of(self.space))
+        subnet = MobileNetV3(self.space.skeleton, blocks, dropout_of(self.space))
         sources = self._sources(blocks)
         weights = {
             name: leading(sources[name], target.shape).clone()
