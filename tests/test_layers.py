@@ -19,8 +19,8 @@ LAYERS = [
     {"strategy", "hardware"},
     {"search", "logger"},
     {"report"},
-    {"session", "estimate"},
-    {"compose", "testing"},
+    {"session"},
+    {"estimate", "compose", "testing"},
 ]
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)
 WITHOUT_TORCH = ("searchspace", "strategy", "llm", "search", "archive", "problem", "session")

@@ -16,7 +16,17 @@ from collm_nas.run import UserError
 from collm_nas.session import ROLES
 
 # overrides that the directory's name says already, or that results do not depend on
-UNNAMED = ("searchspace", "strategy", "llm", "seed", "run_dir", "logger", "workers", "estimate")
+UNNAMED = (
+    "searchspace",
+    "strategy",
+    "llm",
+    "seed",
+    "run_dir",
+    "logger",
+    "workers",
+    "report",
+    "estimate",
+)
 UNNAMED_PREFIXES = ("budget.", "caps.", "logger.", "hydra.")
 
 
@@ -77,5 +87,6 @@ def recorded(cfg: DictConfig) -> DictConfig:
                     "run": os.fspath(source),
                 }
         old.run_dir = cfg.run_dir or f"runs/replay/{source.resolve().name}"
-        old.logger, old.estimate, old.replay = cfg.logger, cfg.estimate, cfg.replay
+        for key in ("logger", "estimate", "replay", "report"):
+            old[key] = cfg[key]
     return old

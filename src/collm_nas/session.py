@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -22,10 +22,10 @@ from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
 from collm_nas.logger.base import SearchLogger, Snapshot
 from collm_nas.problem import Evaluator, Problem, parse_limits
-from collm_nas.report.console import Progress
-from collm_nas.report.summary import STAND_IN, print_summary, summarise
+from collm_nas.report.console import Progress, Silent
+from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
 from collm_nas.run import Stopped, UserError, build, environment, open_run, write_atomically
-from collm_nas.search import Budget, run_search
+from collm_nas.search import Budget, ConstraintMode, run_search
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import SearchStrategy
 
@@ -77,7 +77,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             standing=_standing(parts.evaluator.evaluator, parts.archive),
         )
         if parts.archive.evaluated() or finished:
-            _report(run_dir, result, parts.archive, parts.problem)
+            _report(run_dir, result, parts, cfg.report)
     if not finished:
         raise Stopped(f"{stopped}\nNothing is lost: the same command continues {run_dir}.")
     return result
@@ -90,6 +90,7 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
         UserError: a setting is wrong, or a file of the run is damaged.
     """
     try:
+        _check_loop(cfg.constraint_mode, cfg.workers)
         space: SearchSpace = build(cfg.searchspace)
         evaluator = CachedEvaluator(
             build(cfg.evaluator, space=space), run_dir / "evaluations.jsonl"
@@ -108,6 +109,17 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _check_loop(constraint_mode: str, workers: int) -> None:
+    problems = []
+    if constraint_mode not in get_args(ConstraintMode):
+        modes = " or ".join(get_args(ConstraintMode))
+        problems.append(f"constraint_mode must be {modes}, got {constraint_mode!r}")
+    if workers < 1:
+        problems.append(f"workers must be at least 1, got {workers}")
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def build_problem(cfg: DictConfig, space: SearchSpace, objective: str) -> Problem:
@@ -139,9 +151,9 @@ def build_strategy(
     """Build the strategy; every call of its models goes through the ledger."""
     settings = OmegaConf.to_container(node, resolve=True)
     assert isinstance(settings, dict)
-    plain = OmegaConf.create({k: v for k, v in settings.items() if k not in models})
+    plain = OmegaConf.create({"strategy": {k: settings[k] for k in settings if k not in models}})
     roles = {role: LedgeredChat(model, ledger) for role, model in models.items()}
-    strategy: SearchStrategy = build(plain, problem=problem, **roles)
+    strategy: SearchStrategy = build(plain.strategy, problem=problem, **roles)
     return strategy
 
 
@@ -159,14 +171,15 @@ def label(models: Mapping[str, ChatModel]) -> str:
 def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
     """Search until the end or a stop; return why it ended and whether it is finished."""
     archive, done = parts.archive, len(parts.archive.evaluated())
-    if done:
+    if done and cfg.report == "full":
         print(f"continuing {run_dir}: {len(archive.rounds)} rounds, {done} evaluations are done")
     settings = OmegaConf.to_container(cfg, resolve=True)
     logger: SearchLogger = build(
         cfg.logger, run_dir=run_dir, rounds=len(archive.rounds), config=settings
     )
     title = f"{cfg.choices.strategy} on {cfg.choices.searchspace} -> {run_dir}"
-    with Progress(title, parts.budget.evaluations, done) as progress:
+    show = Progress(title, parts.budget.evaluations, done) if cfg.report == "full" else Silent()
+    with show as progress:
 
         def on_round(archive: Archive) -> None:
             snapshot = Snapshot.of(archive, parts.ledger.totals())
@@ -200,17 +213,20 @@ def _standing(evaluator: Evaluator, archive: Archive) -> dict[str, float]:
     return asdict(evaluator.standing(best.arch))
 
 
-def _report(run_dir: Path, result: dict[str, Any], archive: Archive, problem: Problem) -> None:
-    """Write `result.json` and the pictures, print the table and name the files."""
+def _report(run_dir: Path, result: dict[str, Any], parts: Parts, extent: str) -> None:
+    """Write `result.json`; in full also draw pictures, print the table and name the files."""
     write_atomically(run_dir / "result.json", json.dumps(result, indent=2, ensure_ascii=False))
-    best = archive.best()
-    spelling = json.dumps(problem.space.encode(best.arch)) if best and best.arch else ""
+    if extent == "line":
+        print(summary_line(result, run_dir))
+        return
+    best = parts.archive.best()
+    spelling = json.dumps(parts.problem.space.encode(best.arch)) if best and best.arch else ""
     print_summary(result, spelling)
     pictures = []
-    if archive.evaluated():
+    if parts.archive.evaluated():
         from collm_nas.report import pictures as report
 
         title = result["strategy"] + (f", {result['llm']}" if result["llm"] else "")
-        pictures = report.draw(archive, run_dir, title)
+        pictures = report.draw(parts.archive, run_dir, title)
     files = [run_dir / name for name in FILES if (run_dir / name).exists()]
     print("files:", *files, *pictures, sep="\n  ")

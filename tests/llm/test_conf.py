@@ -49,7 +49,7 @@ def test_the_options_of_the_paper_are_there() -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_says_how_its_model_is_asked(name: str) -> None:
     asking = option(name).asking
-    assert set(asking) == {"names", "one_by_one", "examples"}
+    assert set(asking) == {"prompts", "names", "one_by_one", "memory", "examples"}
     assert asking.names in ("official", "short")
 
 
@@ -86,7 +86,7 @@ def test_asking_without_a_key_names_its_variable(name: str, key: str) -> None:
 def test_no_key_enters_a_config(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in BY_KEY:
         monkeypatch.setenv(variable, KEY)
-    cfg = OmegaConf.merge({"seed": 0}, {"llm": option(name)})
+    cfg = OmegaConf.merge({"seed": 0, "searchspace": {}}, {"llm": option(name)})
     if name != "replay":
         assert KEY not in OmegaConf.to_yaml(cfg, resolve=True)
 

@@ -156,6 +156,7 @@ class Engine:
         self.stop = weakref.finalize(self, _stop, self._process)
         assert self._process.stdout is not None
         too_late = Timer(START_TIMEOUT_S, self._process.kill)
+        too_late.daemon = True
         too_late.start()
         address = self._process.stdout.readline().strip()
         too_late.cancel()

@@ -30,6 +30,7 @@ def main(path: str, n_ctx: str, slots: str, threads: str) -> None:
     params.verbosity = ERRORS_ONLY
     params.n_ctx = int(n_ctx) * int(slots)  # each slot gets its share
     params.n_parallel = int(slots)
+    params.cache_ram_mib = 0  # the slots keep their prompts; old ones are not coming back
     params.cpuparams.n_threads = int(threads)
     params.sampling.top_k = 0  # what a request does not name leaves the distribution as it is
     params.sampling.top_p = 1.0

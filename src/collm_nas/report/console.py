@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from types import TracebackType
@@ -99,6 +100,13 @@ class Progress:
             return "ETA unknown"
         left = max(0, self.budget - s.evaluations) * elapsed / fresh
         return f"{fresh / elapsed:.3g}/s, ETA {duration(left)}"
+
+
+class Silent(Progress):
+    """Shows nothing: a sweep prints a line when a run is done."""
+
+    def __init__(self) -> None:
+        super().__init__("", 0, 0, stream=io.StringIO())
 
 
 class _Panel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from collm_nas.archive import Archive
@@ -69,6 +70,14 @@ def print_summary(result: Mapping[str, Any], spelling: str) -> None:
     for label, value in _rows(result, spelling):
         table.add_row(label, escape(value))
     Console(file=sys.stdout, soft_wrap=False).print(table)
+
+
+def summary_line(result: Mapping[str, Any], run_dir: Path) -> str:
+    """Write the outcome in one line."""
+    best, metric = result["best"], result["selected_on"]
+    found = f"{metric} {best['metrics'][metric]:.3f} {best['key']}" if best else "nothing found"
+    rank = f", rank {best['rank']:,}" if "rank" in best else ""
+    return f"{run_dir}: {found}{rank}, {result['evaluations']} evaluations ({result['stopped']})"
 
 
 def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:

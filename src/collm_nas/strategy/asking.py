@@ -68,12 +68,15 @@ class Asking:
     def _ask_one_by_one(
         self, space: SearchSpace, archive: Archive, prompt: Prompt, purpose: str
     ) -> list[Proposal]:
-        """Make one call per architecture, each told what must not be written again."""
+        """Make one call per architecture, held by a grammar to what is new.
+
+        The calls of a round share one prompt, which a local engine then reads only once.
+        """
         known = [r.arch for r in archive.records() if r.arch]
         request = telling.render("request_one")
         proposals: list[Proposal] = []
+        messages = prompt(request, f"{self.seed}/{purpose}")
         for i in range(int(str(self.candidates).partition("-")[0])):
-            messages = prompt(request, f"{self.seed}/{purpose}/{i}")
             schema = space.schema(exclude=known)
             reply = self.model.complete(messages, purpose=f"{purpose}/{i}", schema=schema)
             for proposal in read_proposals(reply, space):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from collm_nas.archive import Archive, Round
 from collm_nas.llm.base import ChatModel, Message
@@ -24,6 +24,7 @@ class CoLLM:
 
     Args:
         candidates: how many architectures a round asks for, "8" or a range as in "10-20".
+        prompts: the set of prompt files, `paper` or `brief` (for small models).
         target: objective that the prompts name as the goal; infinite: none is named.
         navigator_memory: the Navigator sees the whole dialogue, not just the last results. [on]
         generator_memory: the Generator sees its own earlier rounds, too. [off]
@@ -42,6 +43,7 @@ class CoLLM:
         generator: ChatModel,
         candidates: int | str,
         asking: Mapping[str, Any],
+        prompts: str = "paper",
         target: float = math.inf,
         navigator_memory: bool = True,
         generator_memory: bool = False,
@@ -50,6 +52,7 @@ class CoLLM:
         self.problem = problem
         self.navigator = navigator
         self.asking = Asking(generator, seed, candidates, **asking)
+        self.prompts = prompts
         self.mission = telling.mission(problem, target)
         self.navigator_memory = navigator_memory
         self.generator_memory = generator_memory
@@ -70,44 +73,45 @@ class CoLLM:
 
     def _navigator_dialogue(self, archive: Archive) -> list[Message]:
         """Rebuild what the Navigator remembers: its strategies, each followed by its results."""
-        system = telling.render(
-            "navigator_system", mission=self.mission, knowledge=self.problem.space.knowledge()
-        )
-        turns = [Message("system", system)]
+        knowledge = self.problem.space.knowledge()
+        turns = [self._message("system", "navigator_system", knowledge=knowledge)]
         if self.navigator_memory or not archive.rounds:
-            turns.append(Message("user", telling.render("navigator_first")))
+            turns.append(self._message("user", "navigator_first"))
         rounds = archive.rounds if self.navigator_memory else archive.rounds[-1:]
         for round_ in rounds:
             if self.navigator_memory:
                 turns.append(Message("assistant", round_.note))
-            turns.append(Message("user", self._feedback(archive, round_)))
+            turns.append(self._feedback(archive, round_))
         return turns
 
-    def _feedback(self, archive: Archive, round_: Round) -> str:
-        return telling.render(
+    def _feedback(self, archive: Archive, round_: Round) -> Message:
+        space, until = self.problem.space, round_.index + 1
+        return self._message(
+            "user",
             "navigator_feedback",
-            results=telling.results(
-                round_, archive.objective, self.problem.space, self.report_rejected
-            ),
-            best=telling.best(archive, self.problem.space, rounds=round_.index + 1),
+            results=telling.results(round_, archive.objective, space, self.report_rejected),
+            best=telling.best(archive, space, until),
+            examples=telling.examples(archive, space, self.asking.examples, until),
         )
 
     def _generator_dialogue(
         self, archive: Archive, strategy: str, request: str, order_seed: object
     ) -> list[Message]:
         space = self.problem.space
-        system = telling.render(
-            "generator_system", mission=self.mission, knowledge=space.knowledge(order_seed)
-        )
-        turns = [Message("system", system)]
+        turns = [self._message("system", "generator_system", knowledge=space.knowledge(order_seed))]
         if self.generator_memory:
             for round_ in archive.rounds:
-                turns.append(Message("user", _task(round_.note, "", request)))
+                turns.append(self._task(round_.note, "", request))
                 turns.append(Message("assistant", telling.answer(round_)))
         examples = telling.examples(archive, space, self.asking.examples)
-        turns.append(Message("user", _task(strategy, examples, request)))
+        turns.append(self._task(strategy, examples, request))
         return turns
 
+    def _task(self, strategy: str, examples: str, request: str) -> Message:
+        return self._message(
+            "user", "generator_user", strategy=strategy, examples=examples, request=request
+        )
 
-def _task(strategy: str, examples: str, request: str) -> str:
-    return telling.render("generator_user", strategy=strategy, examples=examples, request=request)
+    def _message(self, role: Literal["system", "user"], prompt: str, **values: str) -> Message:
+        text = telling.render(f"{self.prompts}/{prompt}", mission=self.mission, **values)
+        return Message(role, text)

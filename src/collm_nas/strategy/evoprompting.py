@@ -54,11 +54,13 @@ class EvoPrompting:
             knowledge = space.knowledge(order_seed)
             mission = telling.mission(self.problem)
             lines = [telling.evaluated(r, space, archive.objective) for r in parents]
-            user = telling.render("evoprompting_user", parents="\n".join(lines), request=request)
+            user = telling.render(
+                "paper/evoprompting_user", parents="\n".join(lines), request=request
+            )
             return [
                 Message(
                     "system",
-                    telling.render("generator_system", mission=mission, knowledge=knowledge),
+                    telling.render("paper/generator_system", mission=mission, knowledge=knowledge),
                 ),
                 Message("user", user),
             ]

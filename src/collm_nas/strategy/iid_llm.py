@@ -37,13 +37,13 @@ class IIDLLM:
 
         def prompt(request: str, order_seed: object) -> list[Message]:
             system = telling.render(
-                "generator_system",
+                "paper/generator_system",
                 mission=telling.mission(self.problem),
                 knowledge=space.knowledge(order_seed),
             )
             return [
                 Message("system", system),
-                Message("user", telling.render("iid_llm_user", request=request)),
+                Message("user", telling.render("paper/iid_llm_user", request=request)),
             ]
 
         return Batch(self.asking.ask(space, archive, prompt, f"llm/{len(archive.rounds)}"))

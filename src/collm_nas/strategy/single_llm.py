@@ -42,9 +42,11 @@ class SingleLLM:
 
         def prompt(request: str, order_seed: object) -> list[Message]:
             knowledge = space.knowledge(order_seed)
-            system = telling.render("single_llm_system", mission=self.mission, knowledge=knowledge)
+            system = telling.render(
+                "paper/single_llm_system", mission=self.mission, knowledge=knowledge
+            )
             user = telling.render(
-                "single_llm_user", history=telling.history(archive, space), request=request
+                "paper/single_llm_user", history=telling.history(archive, space), request=request
             )
             return [Message("system", system), Message("user", user)]
 

@@ -81,15 +81,22 @@ def best(archive: Archive, space: SearchSpace, rounds: int) -> str:
     return evaluated(found, space, archive.objective) if found else "none yet"
 
 
-def elite(archive: Archive, count: int) -> list[Record]:
+def elite(archive: Archive, count: int, rounds: int | None = None) -> list[Record]:
     """Return the `count` best feasible candidates, from worse to better."""
-    return sorted(archive.feasible(), key=archive.score)[-count:] if count else []
+    return sorted(archive.feasible(rounds), key=archive.score)[-count:] if count else []
 
 
-def examples(archive: Archive, space: SearchSpace, count: int) -> str:
-    """Tell the `count` best candidates so far, from worse to better; empty if there are none."""
-    lines = [evaluated(r, space, archive.objective) for r in elite(archive, count)]
-    return "\n".join(["\nThe best architectures so far:", *lines, ""]) if lines else ""
+def examples(archive: Archive, space: SearchSpace, count: int, rounds: int | None = None) -> str:
+    """Tell the `count` best candidates (of the first `rounds` rounds); empty if there are none.
+
+    The best comes last and costs are left out: small models copy what they read last.
+    """
+    lines = [
+        f"{json.dumps(space.encode(r.arch))} {archive.score(r):.2f}%"
+        for r in elite(archive, count, rounds)
+        if r.arch
+    ]
+    return "\n".join(["", "The best architectures so far:", *lines, ""]) if lines else ""
 
 
 def answer(round_: Round) -> str:

@@ -1,0 +1,391 @@
+"""The fake server, spoken to by the official client and, where that is too polite, by a socket."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+import pytest
+
+from collm_nas.llm.base import Message
+from collm_nas.llm.openai import OpenAIChat
+from collm_nas.llm.personas.cast import PERSONAS
+from collm_nas.llm.personas.faults import FAULTS
+from collm_nas.llm.server import FakeServer, build_space, main, serve
+from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.strategy.asking import batch_schema
+from tests.conftest import ROOT
+
+SPACE = NASBench201()
+SYSTEM = {"role": "system", "content": "# Generator"}
+MESSAGES: Any = [SYSTEM, {"role": "user", "content": "Write 3 architectures."}]
+
+
+def client(url: str, timeout: float = 10.0) -> openai.OpenAI:
+    http = openai.DefaultHttpx2Client(trust_env=False)
+    return openai.OpenAI(
+        base_url=url, api_key="any", max_retries=0, timeout=timeout, http_client=http
+    )
+
+
+def ask(url: str, **parameters: Any) -> Any:
+    return client(url).chat.completions.create(
+        **{"model": "any", "messages": MESSAGES, **parameters}
+    )
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serve("sensible", SPACE) as url:
+        yield url
+
+
+def raw(url: str, request: bytes) -> bytes:
+    """Send bytes and return all that comes back until the server closes."""
+    address = urlsplit(url)
+    assert address.port is not None
+    with socket.create_connection(("127.0.0.1", address.port), timeout=5) as connection:
+        connection.sendall(request)
+        parts = []
+        while part := connection.recv(65_536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def post(url: str, body: bytes, path: str = "/v1/chat/completions", host: str = "localhost") -> Any:
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
+    answer = raw(url, head.encode() + body)
+    status, _, rest = answer.partition(b"\r\n")
+    return int(status.split()[1]), json.loads(rest.partition(b"\r\n\r\n")[2])
+
+
+# -- every persona over the wire -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_every_persona_that_answers_is_heard_by_the_official_client(persona):
+    with serve(persona, SPACE) as url:
+        answer = ask(url)
+    assert answer.model == f"scripted:{persona}"
+    choice = answer.choices[0]
+    match persona:
+        case "refusal":
+            assert choice.message.content is None
+            assert choice.message.refusal.startswith("I'm sorry")
+        case "thinking":
+            assert choice.message.reasoning_content in choice.message.content
+            assert choice.message.content.startswith("<think>")
+        case "truncated":
+            assert choice.finish_reason == "length"
+        case "huge":
+            assert len(choice.message.content) > 1_900_000
+        case _:
+            assert choice.finish_reason == "stop"
+            assert choice.message.content is not None
+
+
+def test_a_rate_limit_says_how_long_to_wait_and_passes():
+    with serve("rate_limit", SPACE, retry_after_s=2) as url:
+        with pytest.raises(openai.RateLimitError) as caught:
+            ask(url)
+        assert caught.value.response.headers["retry-after"] == "2"
+        assert caught.value.code == "rate_limit_exceeded"
+        assert ask(url).model == "scripted:rate_limit"
+
+
+def test_server_errors_never_pass():
+    with serve("server_error", SPACE) as url:
+        for _ in range(3):
+            with pytest.raises(openai.InternalServerError):
+                ask(url)
+
+
+def test_a_hanging_answer_ends_when_the_client_gives_up():
+    with serve("hang", SPACE) as url:
+        start = time.monotonic()
+        with pytest.raises(openai.APITimeoutError):
+            client(url, timeout=0.3).chat.completions.create(model="any", messages=MESSAGES)
+        assert 0.2 < time.monotonic() - start < 3
+        assert client(url).models.list().data[0].id == "scripted:hang"  # others are served
+
+
+def test_a_reset_connection_is_a_reset_and_not_an_orderly_end():
+    body = json.dumps({"messages": MESSAGES}).encode()
+    with serve("connection_reset", SPACE) as url:
+        with pytest.raises(openai.APIConnectionError):
+            ask(url)
+        with pytest.raises(ConnectionResetError):
+            post(url, body)
+
+
+def test_a_wrong_content_type_is_a_web_page():
+    with serve("wrong_content_type", SPACE) as url:
+        response = client(url).chat.completions.with_raw_response.create(
+            model="any", messages=MESSAGES
+        )
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html"
+    assert response.text.startswith("<html>")
+
+
+def test_flaky_fails_once_with_every_question_in_each_way_in_turn():
+    failures: list[str] = []
+    with serve("flaky", SPACE) as url:
+        for i in range(len(FAULTS) + 1):
+            messages = [SYSTEM, {"role": "user", "content": f"Round {i}. Write 3."}]
+            try:
+                answer = client(url, timeout=0.3).chat.completions.create(
+                    model="any", messages=messages
+                )
+                failures.append(type(answer).__name__)
+            except openai.OpenAIError as error:
+                failures.append(type(error).__name__)
+            assert ask(url, messages=messages).choices[0].message.content
+    assert failures == [
+        "RateLimitError",
+        "InternalServerError",
+        "APITimeoutError",
+        "APIConnectionError",
+        "str",  # the client hands out the web page as it is
+        "RateLimitError",
+    ]
+
+
+def test_our_own_client_gets_a_labelled_answer_through_a_flaky_server():
+    with serve("flaky", SPACE, retry_after_s=0) as url:
+        chat = OpenAIChat("scripted:flaky", url, None, timeout_s=5)
+        reply = chat.complete([Message("user", "Write 2.")], purpose="generator/0")
+    assert reply.attempts == 2
+    assert reply.model == "scripted:flaky"
+    assert not chat.is_language_model
+
+
+def test_our_own_client_keeps_thoughts_out_of_the_answer():
+    with serve("thinking", SPACE) as url:
+        chat = OpenAIChat("scripted:thinking", url, None)
+        reply = chat.complete(
+            [Message("user", "Write 2.")], purpose="g", schema=batch_schema(SPACE)
+        )
+    assert len(json.loads(reply.text)["architectures"]) == 2
+    assert "No, there are better ones" in reply.reasoning
+    assert reply.usage.reasoning > 0
+
+
+# -- the protocol ----------------------------------------------------------------------------
+
+
+def test_models_lists_the_persona(url):
+    assert [model.id for model in client(url).models.list()] == ["scripted:sensible"]
+
+
+def test_the_same_request_gets_the_same_answer_from_every_server(url):
+    with serve("sensible", SPACE) as other, serve("sensible", SPACE, seed=1) as seeded:
+        assert ask(url) == ask(other)
+        assert ask(url).choices != ask(seeded).choices
+
+
+def test_another_seed_of_the_request_gets_another_answer(url):
+    texts = [ask(url, seed=seed).choices[0].message.content for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_n_choices_differ_and_are_all_counted(url):
+    one, three = ask(url), ask(url, n=3)
+    texts = [choice.message.content for choice in three.choices]
+    assert [choice.index for choice in three.choices] == [0, 1, 2]
+    assert len(set(texts)) == 3
+    assert texts[0] == one.choices[0].message.content
+    assert three.usage.completion_tokens == sum(-(-len(text) // 4) for text in texts)
+    assert three.usage.total_tokens == three.usage.prompt_tokens + three.usage.completion_tokens
+
+
+@pytest.mark.parametrize("persona", ["sensible", "thinking", "refusal", "truncated"])
+def test_a_stream_adds_up_to_the_whole_answer(persona):
+    with serve(persona, SPACE) as url:
+        whole = ask(url, n=2)
+        parts: dict[int, dict[str, str]] = {0: {}, 1: {}}
+        finished, usage = {}, None
+        for chunk in ask(url, n=2, stream=True, stream_options={"include_usage": True}):
+            usage = chunk.usage or usage
+            for choice in chunk.choices:
+                for field in ("content", "refusal", "reasoning_content"):
+                    text = getattr(choice.delta, field, None) or ""
+                    told = parts[choice.index]
+                    told[field] = told.get(field, "") + text
+                finished[choice.index] = choice.finish_reason or finished.get(choice.index)
+    for choice in whole.choices:
+        for field, text in parts[choice.index].items():
+            assert text == (getattr(choice.message, field, None) or "")
+        assert finished[choice.index] == choice.finish_reason
+    assert usage == whole.usage
+
+
+def test_a_stream_has_no_usage_unless_asked(url):
+    assert all(chunk.usage is None for chunk in ask(url, stream=True))
+
+
+def test_json_formats_are_kept(url):
+    schema = {"name": "answer", "strict": True, "schema": batch_schema(SPACE)}
+    for format_ in ({"type": "json_object"}, {"type": "json_schema", "json_schema": schema}):
+        answer = json.loads(ask(url, response_format=format_).choices[0].message.content)
+        assert len([SPACE.decode(item) for item in answer["architectures"]]) == 3
+
+
+def test_text_has_prose_around_its_json(url):
+    for format_ in ({}, {"response_format": {"type": "text"}}):
+        assert "```json" in ask(url, **format_).choices[0].message.content
+
+
+def test_the_limit_on_tokens_cuts(url):
+    for limit in ({"max_tokens": 10}, {"max_completion_tokens": 10}):
+        answer = ask(url, **limit)
+        assert answer.choices[0].finish_reason == "length"
+        assert answer.usage.completion_tokens == 10
+
+
+def test_the_limit_on_tokens_counts_thoughts_first():
+    with serve("thinking", SPACE) as url:
+        answer = ask(url, max_completion_tokens=10)
+    assert answer.usage.completion_tokens_details.reasoning_tokens == 10
+    assert answer.choices[0].finish_reason == "length"
+
+
+def test_unknown_parameters_developer_messages_and_parts_are_accepted(url):
+    parts = [{"type": "text", "text": "Write 3 "}, {"type": "text", "text": "architectures."}]
+    messages = [{**SYSTEM, "role": "developer"}, {"role": "user", "content": parts}]
+    extra = {"extra_body": {"top_k": 20, "thinking": {"type": "enabled"}}, "temperature": 0.6}
+    assert ask(url, messages=messages, **extra).choices == ask(url).choices
+
+
+@pytest.mark.parametrize(
+    ("parameters", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages"),
+        ({"n": 0}, "n"),
+        ({"n": 1000}, "n"),
+        ({"seed": "x"}, "seed"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "x", "schema": {"required": ["city"]}},
+                }
+            },
+            "response_format",
+        ),
+    ],
+)
+def test_bad_requests_are_refused_in_the_format_of_the_protocol(url, parameters, param):
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(url, **parameters)
+    assert caught.value.param == param
+    assert caught.value.type == "invalid_request_error"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_bodies_that_are_no_request_are_refused(url, body):
+    status, answer = post(url, body)
+    assert status == 400
+    assert answer["error"]["message"].startswith("the body is not")
+
+
+def test_what_is_not_there_is_not_found(url):
+    with pytest.raises(openai.NotFoundError, match="there is no POST /v1/embeddings"):
+        client(url).embeddings.create(model="any", input="x")
+    assert raw(url, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.0 404")
+    answer = raw(url, b"BREW /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.0 501")
+    assert b"application/json" in answer
+
+
+def test_a_body_without_length_or_too_long_is_refused(url):
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+    assert raw(url, head + b"\r\n").startswith(b"HTTP/1.0 413")
+    assert raw(url, head + b"Content-Length: 99999999999\r\n\r\n").startswith(b"HTTP/1.0 413")
+
+
+# -- this machine only, and clean ends -------------------------------------------------------
+
+
+def test_it_listens_on_loopback_and_answers_to_its_own_name_only(url):
+    assert url.startswith("http://127.0.0.1:")
+    status, answer = post(url, b"{}", host="evil.example")
+    assert status == 403
+    assert "its own machine only" in answer["error"]["message"]
+
+
+def test_nothing_listens_after_the_block():
+    with serve("sensible", SPACE) as url:
+        pass
+    with pytest.raises(openai.APIConnectionError):
+        ask(url)
+
+
+def test_an_unknown_persona_and_a_taken_port_are_refused(url):
+    with pytest.raises(ValueError, match=r"persona must be one of sensible, .*got 'smart'"):
+        FakeServer("smart", SPACE)
+    with pytest.raises(OSError, match="in use"):
+        FakeServer("sensible", SPACE, port=urlsplit(url).port or 0)
+
+
+def test_the_command_builds_the_space_that_a_search_would(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    space = build_space("nasbench201", ["dataset=cifar100", "names=short", "order_seed=3"])
+    assert isinstance(space, NASBench201)
+    assert (space.dataset, space.names, space.order_seed) == ("cifar100", "short", 3)
+    assert build_space("conf/searchspace/nasbench201.yaml", []).name == "nasbench201"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--persona", "smart"], "persona must be one of sensible"),
+        (["--searchspace", "nasbench301"], "there are: .*nasbench201"),
+        (["dataset=cifar11"], "dataset must be one of cifar10"),
+        (["colour=red"], "unexpected keyword argument 'colour'"),
+        (["--port", "99999"], "port must be 0-65535"),
+    ],
+)
+def test_bad_arguments_end_with_what_to_write_instead(arguments, message, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_ctrl_c_ends_the_command_cleanly():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "collm_nas.llm.server", "--persona", "stupid", "dataset=cifar100"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "scripted:stupid (no language model)" in line
+        assert ask(line.split()[-1]).model == "scripted:stupid"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert out == "stopped\n"
+    assert '"POST /v1/chat/completions HTTP/1.1" 200' in err
+    assert "Traceback" not in err

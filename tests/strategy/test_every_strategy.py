@@ -1,0 +1,150 @@
+"""Promises that every strategy without a language model keeps.
+
+A new conf/strategy/*.yaml is tested without new code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+from tests.strategy.toy import Staircase, WiderIsBetter, staircase
+
+from collm_nas.architecture import Architecture
+from collm_nas.archive import Archive
+from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.problem import EvaluationFailed, Limit, Metrics, Problem
+from collm_nas.run import build
+from collm_nas.search import Budget, run_search
+from collm_nas.session import ROLES
+from collm_nas.strategy.base import SearchStrategy
+from tests.conftest import CONF, ToyWorld, options
+
+ENDLESS = 1_000_000
+Make = Callable[..., SearchStrategy]
+
+
+def config(name: str, seed: int = 0) -> DictConfig:
+    strategy = OmegaConf.load(CONF / "strategy" / f"{name}.yaml")
+    return OmegaConf.create({"seed": seed, "strategy": strategy})
+
+
+def without_llm() -> Iterator[str]:
+    for name in options("strategy"):
+        if not any(role in config(name).strategy for role in ROLES):
+            yield name
+
+
+@pytest.fixture(params=list(without_llm()))
+def make(request) -> Make:
+    """Build the strategy anew, as a restarted process would."""
+    return lambda problem, seed=0: build(config(request.param, seed).strategy, problem=problem)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return open_archive(tmp_path / "archive.jsonl")
+
+
+def open_archive(path: Path) -> Archive:
+    return Archive(path, "val_accuracy")
+
+
+def test_there_are_strategies_to_test():
+    assert {"random", "regularized_evolution", "local_search"} <= set(without_llm())
+
+
+def test_the_same_archive_is_answered_by_the_same_batch(make, problem, archive):
+    run_search(problem, make(problem), ToyWorld(), archive, Budget(15, ENDLESS))
+    strategy = make(problem)
+    first = strategy.propose(archive)
+    assert strategy.propose(archive) == first
+    assert make(problem).propose(open_archive(archive.path)) == first
+
+
+def test_another_seed_searches_elsewhere(make, problem, archive):
+    assert make(problem, 0).propose(archive) != make(problem, 1).propose(archive)
+
+
+@pytest.mark.parametrize("depth", [3, 9], ids=["small", "large"])
+def test_a_search_interrupted_after_every_round_equals_an_uninterrupted_one(make, depth, tmp_path):
+    problem, whole, parts = staircase(depth), tmp_path / "whole.jsonl", tmp_path / "parts.jsonl"
+    rounds = len(searched(problem, make, whole, Budget(18, ENDLESS)).rounds)
+    for count in range(1, rounds + 1):
+        searched(problem, make, parts, Budget(18, rounds=count))
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("patience", [1, 7, 14])
+def test_a_crash_within_a_round_repeats_no_evaluation(make, patience, tmp_path):
+    problem, path = staircase(), tmp_path / "archive.jsonl"
+    evaluations, budget = tmp_path / "evaluations.jsonl", Budget(18, ENDLESS)
+    before, after = WiderIsBetter(patience), WiderIsBetter()
+    with pytest.raises(KeyboardInterrupt):
+        run_search(
+            problem,
+            make(problem),
+            CachedEvaluator(before, evaluations),
+            open_archive(path),
+            budget,
+        )
+    run_search(
+        problem, make(problem), CachedEvaluator(after, evaluations), open_archive(path), budget
+    )
+    assert len(before.asked + after.asked) == len({*before.asked, *after.asked}) == 18
+    whole = searched(problem, make, tmp_path / "whole.jsonl", budget)
+    assert path.read_bytes() == whole.path.read_bytes()
+
+
+def test_only_legal_new_architectures_within_the_limits_are_proposed(make, limited, archive):
+    budget = Budget(40, ENDLESS)
+    run_search(limited, make(limited), ToyWorld(), archive, budget, constraint_mode="prefilter")
+    assert len(archive.feasible()) == 40
+    assert {r.verdict for r in archive.records()} <= {"feasible", "skipped"}
+
+
+def test_every_candidate_is_canonical(make, archive):
+    problem = staircase(9)
+    run_search(problem, make(problem), WiderIsBetter(), archive, Budget(18, ENDLESS))
+    assert all(problem.space.canonical(r.arch) == r.arch for r in archive.records())
+
+
+@pytest.mark.parametrize("macs", [None, 40.0])
+def test_an_exhausted_space_is_searched_once_and_ends_the_search(make, macs, archive):
+    problem = staircase(limits=[Limit("macs", maximum=macs)] if macs else [])
+    budget = Budget(ENDLESS, ENDLESS, idle_rounds=3)
+    reason = run_search(problem, make(problem), WiderIsBetter(), archive, budget)
+    every = {a for a in Staircase().architectures() if problem.is_feasible(a)}
+    assert {r.arch for r in archive.records()} == every
+    assert len(list(archive.records())) == len(every)
+    assert reason.startswith("no new architecture in the last 3 rounds")
+    assert f"after {len(every)} evaluations" in reason
+
+
+def test_limits_that_nothing_meets_are_said_to_be_the_cause(make, archive):
+    problem = staircase(limits=[Limit("macs", maximum=1.0)])
+    with pytest.raises(RuntimeError, match=r"macs at most 1\. Widen the limits"):
+        make(problem).propose(archive)
+
+
+def test_failed_evaluations_are_not_tried_again(make, archive):
+    budget = Budget(20, ENDLESS)
+    run_search(staircase(), make(staircase()), OftenOutOfMemory(), archive, budget)
+    assert {r.verdict for r in archive.records()} - {"skipped"} == {"feasible", "failed"}
+    assert len(archive.evaluated()) == 20
+
+
+class OftenOutOfMemory(WiderIsBetter):
+    def evaluate(self, arch: Architecture) -> Metrics:
+        metrics = super().evaluate(arch)
+        if len(self.asked) % 3 == 0:
+            raise EvaluationFailed("out of memory")
+        return metrics
+
+
+def searched(problem: Problem, make: Make, path: Path, budget: Budget) -> Archive:
+    archive = open_archive(path)
+    run_search(problem, make(problem), WiderIsBetter(), archive, budget)
+    return archive

@@ -1,0 +1,180 @@
+"""The commands as a user types them: real processes, real exit codes, real messages."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from collm_nas.llm.server import serve
+from collm_nas.searchspace.nasbench201 import NASBench201
+from tests.conftest import CONF, ROOT
+
+SECRET = "sk-this-must-stay-secret"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**clean, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "100", **environment},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def test_help_lists_the_groups_quickly():
+    start = time.monotonic()
+    shown = run("search.py", "--help")
+    assert time.monotonic() - start < 4  # one second on an idle machine: benchmarks/search_speed.py
+    assert shown.returncode == 0
+    for group in (path.name for path in CONF.iterdir() if path.is_dir()):
+        assert f"{group}: " in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("budgt.evaluations=5", "did you mean budget.evaluations"),
+        ("strategy.candidats=5", "did you mean strategy.candidates"),
+        ("serchspace=nasbench201", "did you mean searchspace"),
+        ("strategy=colm", "collm"),
+    ],
+)
+def test_a_mistyped_override_names_the_near_matches(typed, hint):
+    refused = run("search.py", typed)
+    assert refused.returncode == 1
+    assert hint in refused.stderr + refused.stdout
+
+
+def test_a_missing_key_ends_with_the_ways_out(tmp_path):
+    stopped = run("search.py", "llm=gpt4", f"run_dir={tmp_path}/run")
+    assert stopped.returncode == 3
+    assert "OPENAI_API_KEY" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+
+
+def test_a_sweep_leaves_one_directory_a_run_and_they_can_be_compared(tmp_path):
+    where = f"run_dir={tmp_path}/${{choices.strategy}}-seed${{seed}}"
+    sweep = ["-m", "strategy=collm,random", "seed=0,1", "llm=scripted", "budget.evaluations=15"]
+    done = run("search.py", *sweep, "report=line", where, f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    runs = {path.parent.name for path in tmp_path.glob("*/archive.jsonl")}
+    assert runs == {"collm-seed0", "collm-seed1", "random-seed0", "random-seed1"}
+
+    picture = tmp_path / "comparison.png"
+    compared = run("compare.py", f"runs=[{tmp_path}]", f"picture={picture}")
+    assert compared.returncode == 0, compared.stderr
+    assert "After 15 evaluations each" in compared.stdout
+    assert "NOT" in compared.stdout, "the stand-in is labelled here, too"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_recorded_run_replays_to_the_byte(tmp_path):
+    original, again = tmp_path / "original", tmp_path / "again"
+    settings = ["llm=scripted", "budget.evaluations=25", "searchspace.dataset=cifar100", "seed=5"]
+    assert run("search.py", *settings, f"run_dir={original}").returncode == 0
+    replayed = run("search.py", f"replay={original}", f"run_dir={again}")
+    assert replayed.returncode == 0, replayed.stderr
+    assert "replay of scripted:sensible" in replayed.stdout
+    assert (again / "archive.jsonl").read_bytes() == (original / "archive.jsonl").read_bytes()
+
+
+def test_a_replay_of_nothing_is_refused(tmp_path):
+    refused = run("search.py", f"replay={tmp_path}")
+    assert refused.returncode == 2
+    assert "no recorded run is there" in refused.stderr
+
+
+def test_an_estimate_spends_nothing(tmp_path):
+    estimated = run("search.py", "llm=gpt4", "estimate=true", f"run_dir={tmp_path}/run")
+    assert estimated.returncode == 0, estimated.stderr
+    assert "gpt-4.1" in estimated.stdout
+    assert not (tmp_path / "run").exists()
+    assert run("search.py", "strategy=random", "estimate=true").returncode == 2
+
+
+def test_evaluate_unseals_only_with_a_table_that_has_test_accuracies(tmp_path):
+    run_dir = tmp_path / "run"
+    assert (
+        run("search.py", "strategy=random", "budget.evaluations=5", f"run_dir={run_dir}").returncode
+        == 0
+    )
+    refused = run("evaluate.py", f"run={run_dir}")
+    assert refused.returncode == 2
+    assert "no test accuracies" in refused.stderr
+    assert "is no run" in run("evaluate.py", f"run={tmp_path}").stderr
+
+
+def test_keys_reach_no_file_and_no_output(tmp_path):
+    with serve("sensible", NASBench201()) as url:
+        settings = ["llm=gpt4", "llm.model.model=scripted:sensible", "budget.evaluations=10"]
+        done = run(
+            "search.py", *settings, f"run_dir={tmp_path}/run",
+            OPENAI_API_KEY=SECRET, OPENAI_BASE_URL=url,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "NOT a language" in done.stdout, "a stand-in is labelled behind any address"
+    assert SECRET not in done.stdout + done.stderr
+    for path in (tmp_path / "run").iterdir():
+        assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_rounds_are_logged_as_csv(tmp_path):
+    run_dir = tmp_path / "run"
+    run("search.py", "llm=scripted", "budget.evaluations=15", f"run_dir={run_dir}")
+    with (run_dir / "rounds.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[-1]["evaluations"] == "15"
+    assert [int(row["round"]) for row in rows] == list(range(len(rows)))
+
+
+@pytest.mark.slow
+def test_wandb_offline_keeps_its_run_when_a_search_goes_on(tmp_path):
+    run_dir = tmp_path / "run"
+    settings = ["llm=scripted", "logger=wandb", f"run_dir={run_dir}"]
+    for evaluations in (10, 20):
+        done = run(
+            "search.py", *settings, f"budget.evaluations={evaluations}", WANDB_MODE="offline"
+        )
+        assert done.returncode == 0, done.stderr
+    ids = {path.name.rpartition("-")[2] for path in run_dir.glob("wandb/offline-run-*")}
+    assert ids == {(run_dir / "wandb_id").read_text()}
+
+
+def personas() -> list[str]:
+    from collm_nas.llm.personas.cast import PERSONAS
+    from collm_nas.llm.personas.faults import FAULTY
+
+    return [*PERSONAS, *FAULTY]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("persona", personas())
+def test_every_persona_ends_in_a_finished_search_or_a_resumable_stop(persona, tmp_path):
+    run_dir = tmp_path / "run"
+    with serve(persona, NASBench201()) as url:
+        server = {"COLLM_LLM_BASE_URL": url, "COLLM_LLM_MODEL": f"scripted:{persona}"}
+        limits = ["budget.evaluations=15", "budget.idle_rounds=3"]
+        patience = ["llm.model.timeout_s=1", "llm.model.retries=2"]
+        done = run("search.py", "llm=endpoint", *limits, *patience, f"run_dir={run_dir}", **server)
+    assert "Traceback" not in done.stderr, done.stderr
+    if done.returncode == 0:
+        result = json.loads((run_dir / "result.json").read_text())
+        assert result["finished"]
+        assert result["evaluations"] == 15 or "stuck" in result["stopped"]
+    else:
+        assert done.returncode == 3
+        assert "the same command continues" in done.stderr
+    archive = run_dir / "archive.jsonl"
+    for line in archive.read_text().splitlines() if archive.exists() else []:
+        for record in json.loads(line)["records"]:
+            assert record["verdict"] != "feasible" or len(record["arch"]["op"]) == 6

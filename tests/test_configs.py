@@ -1,0 +1,40 @@
+"""Every option and every experiment composes, and builds as far as it can without a network."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from tests.conftest import CONF, load, options
+
+NAMES = ["choices.searchspace=x", "choices.strategy=x", "choices.llm=x"]
+UNSET = {"table": "evaluator.table=x", "replay": "llm.model.run=x", "gguf": "llm.model.path=x"}
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_an_experiment_composes_and_says_how_it_is_run(experiment):
+    config = load("search", f"experiment={experiment}", "llm=scripted", *NAMES)
+    OmegaConf.to_container(config, resolve=True)
+    text = (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    assert f"experiment={experiment}" in text, "its header gives the command"
+
+
+@pytest.mark.parametrize("llm", options("llm"))
+def test_every_model_composes_with_every_llm_strategy(llm, monkeypatch):
+    monkeypatch.setenv("COLLM_LLM_MODEL", "some-model")
+    for strategy in ("collm", "single_llm", "evoprompting", "iid_llm"):
+        extra = [UNSET[llm]] if llm in UNSET else []
+        config = load("search", f"llm={llm}", f"strategy={strategy}", *extra, *NAMES)
+        OmegaConf.to_container(config, resolve=True)
+
+
+def test_one_role_can_have_its_own_model():
+    own = ["+llm@my_llm=claude_sonnet4", "strategy.navigator=${my_llm.model}"]
+    config = load("search", "llm=gpt4", *own, *NAMES)
+    assert config.strategy.navigator.model.startswith("claude")
+    assert config.strategy.generator.model == "gpt-4.1"
+
+
+@pytest.mark.parametrize("command", ["compare", "evaluate"])
+def test_the_other_commands_compose(command):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert compose(command)

@@ -1,0 +1,211 @@
+"""A run directory is the memory of a search: it is continued, guarded, and says what it holds."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from collm_nas import session
+from collm_nas.evaluator import cached
+from collm_nas.report.errors import STOPPED, WRONG_INPUT, told_plainly
+from collm_nas.run import Stopped, UserError
+from tests.conftest import SHARED, options, search_config
+
+SHORT = "budget.evaluations=20"
+
+
+def files(run_dir: Path) -> dict[str, bytes]:
+    """Return what must be the same however often a search was interrupted."""
+    return {p.name: p.read_bytes() for p in run_dir.glob("archive.jsonl")}
+
+
+def test_a_search_leaves_its_files_and_a_result(tmp_path):
+    result = session.run(search_config(SHORT, "report=full"), tmp_path / "run")
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert written >= {
+        "archive.jsonl", "evaluations.jsonl", "llm_calls.jsonl", "config.yaml", "result.json",
+        "environment.json", "rounds.csv", "best_so_far.png", "accuracy_cost.png",
+    }  # fmt: skip
+    assert result["evaluations"] == 20
+    assert result["finished"]
+    assert 1 <= result["best"]["rank"] <= 15_625
+    assert result == json.loads((tmp_path / "run/result.json").read_text())
+
+
+def test_what_is_no_language_model_says_so(tmp_path, capsys):
+    result = session.run(search_config(SHORT, "report=full"), tmp_path / "run")
+    assert "NOT a language model" in result["llm"]
+    assert "NOT a language" in capsys.readouterr().out
+
+
+def test_the_same_command_again_pays_nothing(tmp_path):
+    run_dir = tmp_path / "run"
+    session.run(search_config(SHORT), run_dir)
+    before = {p.name: p.read_bytes() for p in run_dir.glob("*.jsonl")}
+    session.run(search_config(SHORT), run_dir)
+    assert {p.name: p.read_bytes() for p in run_dir.glob("*.jsonl")} == before
+
+
+def test_a_higher_budget_continues_a_run(tmp_path):
+    session.run(search_config(SHORT), tmp_path / "run")
+    result = session.run(search_config("budget.evaluations=30"), tmp_path / "run")
+    assert result["evaluations"] == 30
+
+
+@pytest.mark.parametrize("strategy", ["collm", "single_llm", "evoprompting", "iid_llm"])
+def test_a_cap_stops_and_a_higher_one_continues_to_the_same_end(strategy, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    session.run(search_config(SHORT, strategy=strategy), whole)
+    with pytest.raises(Stopped, match=r"caps\.calls is reached.*(\n|.)*same command continues"):
+        session.run(search_config(SHORT, "caps.calls=1", strategy=strategy), stopped)
+    session.run(search_config(SHORT, strategy=strategy), stopped)
+    assert files(stopped) == files(whole)
+    assert files(whole)
+
+
+def test_a_setting_that_results_depend_on_may_not_change(tmp_path):
+    session.run(search_config(SHORT), tmp_path / "run")
+    with pytest.raises(UserError) as refused:
+        session.run(search_config(SHORT, "seed=1", "strategy.candidates=3"), tmp_path / "run")
+    assert "  seed: 0 -> 1" in str(refused.value)
+    assert "  strategy.candidates: 5-10 -> 3" in str(refused.value)
+
+
+def test_settings_that_change_no_result_may_change(tmp_path):
+    gpt4 = {"strategy": "random", "llm": "gpt4"}
+    session.run(search_config(SHORT, **gpt4), tmp_path / "run")
+    session.run(
+        search_config(SHORT, "llm.model.timeout_s=5", "workers=2", **gpt4), tmp_path / "run"
+    )
+
+
+def test_a_second_process_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    with (
+        FileLock(tmp_path / "run" / ".lock"),
+        pytest.raises(UserError, match="in use by another process"),
+    ):
+        session.run(search_config(SHORT), tmp_path / "run")
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot write to .*file/run"):
+        session.run(search_config(SHORT), tmp_path / "file" / "run")
+
+
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, capsys):
+    whole, run_dir = tmp_path / "whole", tmp_path / "run"
+    session.run(search_config(SHORT), whole)
+    real, left = cached.append_jsonl, iter(range(7))
+
+    def full(path, obj):
+        if next(left, None) is None:
+            with path.open("a") as file:
+                file.write('{"arch": {"op": ["no')  # what fitted on the disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        real(path, obj)
+
+    monkeypatch.setattr(cached, "append_jsonl", full)
+    with pytest.raises(SystemExit) as end, told_plainly():
+        session.run(search_config(SHORT), run_dir)
+    assert end.value.code == STOPPED
+    assert "No space left on device" in capsys.readouterr().err
+    monkeypatch.undo()
+    session.run(search_config(SHORT), run_dir)
+    assert files(run_dir) == files(whole)
+    assert len((run_dir / "evaluations.jsonl").read_text().splitlines()) == 20
+
+
+@pytest.mark.parametrize("name", ["archive.jsonl", "evaluations.jsonl", "llm_calls.jsonl"])
+def test_a_torn_last_line_is_done_again(name, tmp_path):
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    for run_dir in (whole, torn):
+        session.run(search_config(SHORT), run_dir)
+    path = torn / name
+    path.write_bytes(path.read_bytes()[:-15])
+    session.run(search_config(SHORT), torn)
+    assert files(torn) == files(whole)
+
+
+@pytest.mark.parametrize("name", ["archive.jsonl", "evaluations.jsonl", "llm_calls.jsonl"])
+def test_a_damaged_file_is_named_with_its_line(name, tmp_path):
+    session.run(search_config(SHORT), tmp_path / "run")
+    path = tmp_path / "run" / name
+    path.write_text("nonsense\n" + path.read_text())
+    with pytest.raises(UserError, match=rf"{re.escape(name)}, line 1 is damaged"):
+        session.run(search_config(SHORT), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("evaluator.table=/nowhere.csv", "/nowhere.csv does not exist"),
+        ("searchspace.dataset=cifar11", "searchspace.dataset must be one of cifar10"),
+        ("searchspace.names=latin", "searchspace.names must be"),
+        ("budget.evaluations=0", "budget.evaluations must be at least 1"),
+        ("limits.macs=few", "limits.macs: expected a maximum"),
+        ("+limits.latency_ms=3", "limits.latency_ms: not a cost; there are macs, params"),
+        ("caps.usd=-1", "caps.usd must be at least 0"),
+        ("+strategy.temperature=1", r"`strategy` does not fit .*CoLLM: .*temperature"),
+        ("llm.model.persona=hang", "needs a server"),
+        ("constraint_mode=none", "constraint_mode must be feedback or prefilter"),
+        ("workers=0", "workers must be at least 1"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_key(override, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        session.run(search_config(override), tmp_path / "run")
+
+
+def test_a_user_error_ends_with_its_message_alone(capsys):
+    with pytest.raises(SystemExit) as end, told_plainly():
+        raise UserError("this and that is wrong")
+    assert end.value.code == WRONG_INPUT
+    assert capsys.readouterr().err == "error: this and that is wrong\n"
+
+
+def test_ctrl_c_stops_and_the_same_command_continues(tmp_path, monkeypatch):
+    whole, run_dir = tmp_path / "whole", tmp_path / "run"
+    session.run(search_config(SHORT), whole)
+    real, left = cached.append_jsonl, iter(range(9))
+
+    def interrupted(path, obj):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        real(path, obj)
+
+    monkeypatch.setattr(cached, "append_jsonl", interrupted)
+    with pytest.raises(Stopped, match="interrupted"):
+        session.run(search_config(SHORT), run_dir)
+    monkeypatch.undo()
+    session.run(search_config(SHORT), run_dir)
+    assert files(run_dir) == files(whole)
+
+
+@pytest.mark.parametrize("strategy", options("strategy"))
+def test_every_strategy_builds_and_searches(strategy, tmp_path):
+    config = search_config("budget.evaluations=12", strategy=strategy)
+    assert session.run(config, tmp_path / "run")["evaluations"] == 12
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs a table with test accuracies (COLLM_SHARED)")
+def test_a_search_that_selects_on_test_says_so_everywhere(tmp_path, capsys):
+    table = SHARED / "data" / "nasbench201.csv.xz"
+    overrides = ["evaluator=tabular_select_on_test", f"evaluator.table={table}", "report=full"]
+    result = session.run(search_config(SHORT, *overrides, strategy="random"), tmp_path / "run")
+    assert result["selected_on"] == "test_accuracy"
+    assert "selected on test_accuracy" in capsys.readouterr().out
+    assert b'"val_accuracy"' not in (tmp_path / "run/archive.jsonl").read_bytes()
+
+
+def test_a_search_knows_no_test_accuracy(tmp_path):
+    session.run(search_config(SHORT), tmp_path / "run")
+    for path in (tmp_path / "run").glob("*.jsonl"):
+        assert b"test_accuracy" not in path.read_bytes()
