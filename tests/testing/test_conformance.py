@@ -145,6 +145,17 @@ class Masks(SPOSSupernet):
         return self.classify(x)
 
 
+class Detaches(SPOSSupernet):
+    """Cuts the first layers off from training."""
+
+    def forward(self, images: Tensor, arch: Architecture) -> Tensor:
+        x = self.first_conv(images).detach()
+        for choices, op in zip(self.features, arch["ops"], strict=True):
+            assert isinstance(choices, nn.ModuleList)
+            x = choices[int(op)](x)
+        return self.classify(x)
+
+
 class Remembers(SPOSSupernet):
     """Keeps an active architecture."""
 
@@ -161,6 +172,7 @@ class Remembers(SPOSSupernet):
         (ShuffleNet, Shares, "test_extracting_copies"),
         (ShuffleNet, ForgetsStatistics, "test_extracted_subnet_computes_what_the_supernet_does"),
         (ShuffleNet, Masks, "test_gradients_reach_exactly_the_weights_that_matter"),
+        (ShuffleNet, Detaches, "test_gradients_reach_exactly_the_weights_that_matter"),
         (ShuffleNet, Remembers, "test_threads_do_not_disturb_each_other"),
         (Undercharges, SPOSSupernet, "test_costs_are_those_of_the_extracted_subnet"),
     ],

@@ -47,7 +47,7 @@ def _varied(name: str, weight: Tensor, draw: Tensor) -> Tensor:
             return weight + 0.1 * draw
 
 
-def assert_same(actual: Tensor, expected: Tensor) -> None:
+def assert_same(actual: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
     """Compare logits in double precision, relative to the largest of them."""
     scale = max(1.0, float(expected.detach().abs().max()))
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-9 * scale)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance * scale)
