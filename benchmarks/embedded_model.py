@@ -108,28 +108,30 @@ class Search:
 
     def _advice(self, round_: int, best: list[Architecture]) -> str:
         system = f"{ADVISOR.format(task=self.space.task)}\n\n{self.space.knowledge()}"
-        return self._ask("navigator", f"{round_}", system, f"{self._told(best)}{ASK_ADVICE}")
+        return self._ask(
+            "navigator", f"{round_}", system, f"{self._told(best, self.space)}{ASK_ADVICE}"
+        )
 
     def _cell(
         self, round_: int, sample: int, best: list[Architecture], advice: str
     ) -> Architecture:
-        # One order for all calls of a round: the engine reads the prompt once.
-        knowledge = self.space.knowledge(f"{self.seed}/{round_}")
-        system = f"{ROLE.format(task=self.space.task)}\n\n{knowledge}"
+        # The order is drawn anew for each round, and not for each call, so that the engine reads
+        # a prompt once. Without examples the model copies the one of the format: draw each time.
+        order = f"{self.seed}/{round_}" if best else f"{self.seed}/{round_}/{sample}"
+        space = NASBench201(self.space.dataset, names="short", order_seed=order)
         strategy = f"Strategy: {advice}\n\n" if advice else ""
-        exclude = self.seen if self.options.repeats == "forbidden" else ()
         text = self._ask(
             "generator",
             f"{round_}/{sample}",
-            system,
-            f"{strategy}{self._told(best)}{ASK}",
-            self.space.schema(exclude),
+            f"{ROLE.format(task=space.task)}\n\n{space.knowledge()}",
+            f"{strategy}{self._told(best, space)}{ASK}",
+            space.schema(self.seen if self.options.repeats == "forbidden" else ()),
         )
-        return self.space.decode(json.loads(text))
+        return space.decode(json.loads(text))
 
-    def _told(self, best: list[Architecture]) -> str:
-        """Tell the best last: a small model copies what it read last."""
-        lines = [f"{json.dumps(self.space.encode(a))} {self.table[a]:.2f}%" for a in best[::-1]]
+    def _told(self, best: list[Architecture], space: NASBench201) -> str:
+        """Tell the best first: that is the one that a small model copies most."""
+        lines = [f"{json.dumps(space.encode(a))} {self.table[a]:.2f}%" for a in best]
         return "\n".join([BEST, *lines, "", ""]) if lines else ""
 
     def _ask(self, role: str, call: str, system: str, user: str, schema: Any = None) -> str:
@@ -169,7 +171,7 @@ def summary(name: str, best: list[float], table: Table) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--path", default="smollm2-135m")
-    parser.add_argument("--temperature", type=float, default=2.0)
+    parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--min-p", type=float, default=0.1)
     parser.add_argument("--max-tokens", type=int, default=80)
     parser.add_argument("--threads", type=int)

@@ -59,7 +59,8 @@ class NASBench201(SearchSpace):
         names: `official` tells a model the benchmark's operation names and cell string; `short`
             tells the same operations and one digit for each, for small models; `opaque` hides
             operations, string format and data set behind letters.
-        order_seed: see `SearchSpace`.
+        order_seed: see `SearchSpace`; with `short` names it permutes the order of the edges, too: a
+            small model copies a cell it was shown and changes the last digits.
     """
 
     name = "nasbench201"
@@ -76,6 +77,11 @@ class NASBench201(SearchSpace):
                 f"searchspace.dataset must be one of {', '.join(DATASETS)}, got {dataset!r}"
             )
         self.dataset = dataset
+        self.told_edges = list(
+            range(len(EDGES))
+        )  # edges in the order in which a model is told them
+        if names == "short" and order_seed is not None:
+            random.Random(f"edges/{order_seed}").shuffle(self.told_edges)
         super().__init__([Variable("op", OPERATIONS, len(EDGES))], names, order_seed)
 
     @property
@@ -149,7 +155,9 @@ class NASBench201(SearchSpace):
         labels = [str(self.vocabulary["op"].spell(op)) for op in arch["op"]]
         if self.names == "opaque":
             return {"edges": labels}
-        return {"cell": "".join(labels) if self.names == "short" else cell_string(labels)}
+        if self.names == "short":
+            return {"cell": "".join(labels[edge] for edge in self.told_edges)}
+        return {"cell": cell_string(labels)}
 
     def decode(self, answer: Any) -> Architecture:
         """Read what `encode` writes; see `SearchSpace.decode`."""
@@ -195,7 +203,7 @@ class NASBench201(SearchSpace):
                 "the edges into node 1, 2 and 3. `op~j` is the operation on the edge from node j. "
                 'Write a cell as a JSON object with the one key "cell".'
             )
-        edges = ", ".join(f"{source}->{target}" for source, target in EDGES)
+        edges = ", ".join("{}->{}".format(*EDGES[edge]) for edge in self.told_edges)
         if self.names == "short":
             return f'A cell is {len(EDGES)} digits, for the edges {edges}: {{"cell": "digits"}}.'
         return (
@@ -211,7 +219,7 @@ class NASBench201(SearchSpace):
             expected = f"edges must be a list of {count} letters"
         elif self.names == "short":
             if isinstance(value, str) and len(value) == count:
-                return list(value)
+                return [value[self.told_edges.index(edge)] for edge in range(count)]
             expected = f"cell must be a string of {count} digits"
         else:
             expected = "cell must have the form |op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
