@@ -118,7 +118,7 @@ class Search:
         # The order is drawn anew for each round, and not for each call, so that the engine reads
         # a prompt once. Without examples the model copies the one of the format: draw each time.
         order = f"{self.seed}/{round_}" if best else f"{self.seed}/{round_}/{sample}"
-        space = NASBench201(self.space.dataset, names="short", order_seed=order)
+        space = self.space.retold(order)
         strategy = f"Strategy: {advice}\n\n" if advice else ""
         text = self._ask(
             "generator",

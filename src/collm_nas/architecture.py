@@ -20,6 +20,10 @@ class InvalidArchitecture(ValueError):
         super().__init__("; ".join(self.problems))
 
 
+class NothingFeasible(ValueError):
+    """No architecture within the limits was found. The message says what the space has instead."""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A point of a search space: one tuple of values per variable, e.g. `ks=(3, 5, 3)`.

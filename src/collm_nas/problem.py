@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeGuard
 
-from collm_nas.architecture import Architecture
+from collm_nas.architecture import Architecture, NothingFeasible
 from collm_nas.searchspace.base import SearchSpace
 
 Metrics = Mapping[str, float]
@@ -92,7 +92,7 @@ class Problem:
 
         Raises:
             ValueError: no architecture does.
-            RuntimeError: none was found.
+            NothingFeasible: none was found.
         """
         bounds = [
             (limit.metric, limit.minimum, limit.maximum)
@@ -118,12 +118,12 @@ class Problem:
         """Draw until an architecture meets the limits.
 
         Raises:
-            RuntimeError: none did in `attempts` draws.
+            NothingFeasible: none did in `attempts` draws.
         """
         for _ in range(attempts):
             if self.is_feasible(arch := draw(rng)):
                 return arch
-        raise RuntimeError(
+        raise NothingFeasible(
             f"no architecture within the limits in {attempts:,} draws: "
             f"{'; '.join(map(str, self.limits))}. Widen the limits (config key: limits)."
         )

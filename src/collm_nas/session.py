@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
+from collm_nas.architecture import NothingFeasible
 from collm_nas.archive import Archive
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.evaluator.tabular import TabularEvaluator
@@ -197,6 +198,8 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
                 cfg.constraint_mode,
                 on_round,
             )
+        except NothingFeasible as error:
+            raise UserError(str(error)) from error
         except (CapReached, LLMUnavailable) as stop:
             return str(stop), False
         except KeyboardInterrupt:

@@ -111,7 +111,7 @@ class Gates(SearchSpace):
     def costs(self, arch: object) -> Costs:
         return {"macs": 1, "params": 1}
 
-    def knowledge(self, order_seed: object = None) -> str:
+    def knowledge(self) -> str:
         return ""
 
 

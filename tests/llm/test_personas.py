@@ -47,7 +47,7 @@ class Blocks(SearchSpace):
     def costs(self, arch: Architecture) -> Costs:
         return {"macs": 1.0, "params": 1.0}
 
-    def knowledge(self, order_seed: object = None) -> str:
+    def knowledge(self) -> str:
         return json.dumps(self.encode(self.sample(random.Random(0))))
 
 

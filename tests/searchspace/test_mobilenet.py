@@ -254,7 +254,7 @@ def test_opaque_names_hide_what_the_genes_mean() -> None:
 def test_the_order_of_the_options_follows_the_seed() -> None:
     texts = {MobileNet(order_seed=seed).knowledge() for seed in range(4)}
     assert len(texts) == 4
-    assert MobileNet(order_seed=1).knowledge() == MobileNet().knowledge(order_seed=1)
+    assert MobileNet(order_seed=1).knowledge() == MobileNet().retold(1).knowledge()
 
 
 # -- configuration --------------------------------------------------------------------------------

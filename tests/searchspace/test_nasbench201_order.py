@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Literal
 
 import pytest
 
@@ -22,11 +23,17 @@ def test_the_digits_follow_the_edges_as_told() -> None:
     assert told.encode(CELL) == {"cell": "".join(digits[edge] for edge in order)}
 
 
-def test_another_order_tells_the_same_cell_otherwise() -> None:
-    assert (
-        len({NASBench201(names="short", order_seed=i).encode(CELL)["cell"] for i in range(9)}) > 3
-    )
-    assert NASBench201(names="short").encode(CELL) == {"cell": "301423"}
+def test_a_retold_space_writes_the_same_cell_otherwise() -> None:
+    space = NASBench201(names="short")
+    assert len({space.retold(i).encode(CELL)["cell"] for i in range(9)}) > 3
+    assert space.encode(CELL) == {"cell": "301423"}
+
+
+@pytest.mark.parametrize("names", ["official", "opaque"])
+def test_a_retold_space_keeps_its_names(names: Literal["official", "opaque"]) -> None:
+    space = NASBench201(names=names, order_seed=1)
+    assert space.retold(2).encode(CELL) == space.encode(CELL)
+    assert space.retold(2).knowledge() != space.knowledge()
 
 
 @pytest.mark.parametrize("order_seed", [None, 1, 2, 3])

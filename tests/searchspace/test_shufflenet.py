@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from scipy.stats import chisquare
 
-from collm_nas.architecture import InvalidArchitecture
+from collm_nas.architecture import InvalidArchitecture, NothingFeasible
 from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.problem import Limit, Problem
 from collm_nas.searchspace.shufflenet import PUBLISHED, ShuffleNet
@@ -135,7 +135,7 @@ def test_limit_that_nothing_meets_names_the_smallest_cost(space: ShuffleNet) -> 
 
 def test_limits_that_exclude_each_other_end_in_a_message(space: ShuffleNet) -> None:
     limits = [("macs", None, 275 * MILLION), ("params", 3.8 * MILLION, None)]
-    with pytest.raises(RuntimeError, match=r"params from 3,\d.*\(config key: limits\)"):
+    with pytest.raises(NothingFeasible, match=r"params from 3,\d.*\(config key: limits\)"):
         space.sample_within(random.Random(0), limits)
 
 

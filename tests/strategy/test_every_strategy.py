@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from tests.strategy.toy import Staircase, WiderIsBetter, staircase
 
-from collm_nas.architecture import Architecture
+from collm_nas.architecture import Architecture, NothingFeasible
 from collm_nas.archive import Archive
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.problem import EvaluationFailed, Limit, Metrics, Problem
@@ -21,6 +20,7 @@ from collm_nas.search import Budget, run_search
 from collm_nas.session import ROLES
 from collm_nas.strategy.base import SearchStrategy
 from tests.conftest import CONF, ToyWorld, options
+from tests.strategy.toy import Staircase, WiderIsBetter, staircase
 
 ENDLESS = 1_000_000
 Make = Callable[..., SearchStrategy]
@@ -125,7 +125,7 @@ def test_an_exhausted_space_is_searched_once_and_ends_the_search(make, macs, arc
 
 def test_limits_that_nothing_meets_are_said_to_be_the_cause(make, archive):
     problem = staircase(limits=[Limit("macs", maximum=1.0)])
-    with pytest.raises(RuntimeError, match=r"macs at most 1\. Widen the limits"):
+    with pytest.raises(NothingFeasible, match=r"macs at most 1\b.*Widen the limits"):
         make(problem).propose(archive)
 
 

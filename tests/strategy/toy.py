@@ -31,7 +31,7 @@ class Staircase(SearchSpace):
     def costs(self, arch: Architecture) -> Costs:
         return {"macs": float(sum(arch["width"])), "params": float(arch["depth"][0])}
 
-    def knowledge(self, order_seed: object = None) -> str:
+    def knowledge(self) -> str:
         return "Layers and their widths."
 
 

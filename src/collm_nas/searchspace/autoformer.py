@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
-from collm_nas.architecture import Architecture, InvalidArchitecture
+from collm_nas.architecture import Architecture, InvalidArchitecture, NothingFeasible
 from collm_nas.searchspace.autoformer_sampling import STEP, ExactSampler, Totals
 from collm_nas.searchspace.base import (
     Bounds,
@@ -172,7 +172,7 @@ class AutoFormer(SearchSpace):
                 f"{metric} range from {smallest[metric]:,} to {largest[metric]:,}"
                 for metric in dict.fromkeys(metric for metric, _, _ in limits)
             )
-            raise ValueError(
+            raise NothingFeasible(
                 f"no architecture of {self.name} has {' and '.join(map(describe, limits))}: "
                 f"{ranges}. Widen the limits (config key: limits)"
             )
@@ -251,9 +251,9 @@ class AutoFormer(SearchSpace):
         """Return the JSON schema of one encoded architecture: an alternative for each depth."""
         return {"anyOf": [self._schema_of_depth(depth) for depth in self.choices.depth]}
 
-    def knowledge(self, order_seed: object = None) -> str:
+    def knowledge(self) -> str:
         """Tell the choices and the format and, by official names, what they cost."""
-        seed = self.order_seed if order_seed is None else order_seed
+        seed = self.order_seed
         example = json.dumps(self.encode(self.sample(random.Random(f"example/{seed}"))))
         sections = [
             ["## Search Space", *self._told_choices(seed)],

@@ -12,9 +12,10 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from copy import copy
+from typing import Any, ClassVar, Self
 
-from collm_nas.architecture import Architecture, InvalidArchitecture, Value
+from collm_nas.architecture import Architecture, InvalidArchitecture, NothingFeasible, Value
 from collm_nas.searchspace import vocabulary
 from collm_nas.searchspace.vocabulary import Variable, Vocabulary, Word
 
@@ -49,7 +50,7 @@ class SearchSpace(ABC):
     supernet: ClassVar[str] = ""  # "module:Class" of its weight-sharing network, if it has one
 
     def __init__(
-        self, variables: Sequence[Variable], names: str, order_seed: int | None = None
+        self, variables: Sequence[Variable], names: str, order_seed: object = None
     ) -> None:
         self.variables = tuple(variables)
         self.names = names
@@ -74,15 +75,21 @@ class SearchSpace(ABC):
         """Return the exact costs in closed form: at least `macs` and `params`, as counts."""
 
     @abstractmethod
-    def knowledge(self, order_seed: object = None) -> str:
-        """Write what a language model is told: choices, format, structure, trade-offs (markdown).
-
-        `order_seed` re-permutes the order of the options for this one telling.
-        """
+    def knowledge(self) -> str:
+        """Write what a language model is told, in markdown: choices, format, trade-offs."""
 
     def resolution(self, arch: Architecture) -> int:
         """Return the side of the images that `arch` takes, in pixels; supernets need to know."""
         raise NotImplementedError(f"{type(self).__name__}.resolution is not defined")
+
+    def retold(self, order_seed: object) -> Self:
+        """Return this space told in another order: the same architectures by the same names.
+
+        What one telling of a space wrote, that one alone can read.
+        """
+        other = copy(self)
+        other.order_seed = order_seed
+        return other
 
     def canonical(self, arch: Architecture) -> Architecture:
         """Map architectures that build the same network to one representative of them."""
@@ -113,8 +120,7 @@ class SearchSpace(ABC):
         """Draw uniformly from the architectures whose `costs` lie within `limits`, ends included.
 
         Raises:
-            ValueError: no architecture does.
-            RuntimeError: none was found; there may be some.
+            NothingFeasible: none was found.
         """
         return first_within(lambda: self.sample(rng), self.costs, limits)
 
@@ -232,7 +238,7 @@ def first_within(
     """Draw until the costs lie within `limits`.
 
     Raises:
-        RuntimeError: they never did in `attempts` draws; the message tells what they ranged over.
+        NothingFeasible: they never did; the message tells what they ranged over.
     """
     seen: list[Costs] = []
     for _ in range(attempts):
@@ -246,7 +252,7 @@ def first_within(
         f"{metric} from {min(c[metric] for c in seen):,} to {max(c[metric] for c in seen):,}"
         for metric in dict.fromkeys(metric for metric, _, _ in limits)
     )
-    raise RuntimeError(
+    raise NothingFeasible(
         f"no architecture in {attempts:,} draws has {' and '.join(map(describe, limits))}; seen "
         f"were {ranges}. Widen the limits (config key: limits)"
     )

@@ -132,9 +132,9 @@ class MobileNet(SearchSpace):
 
     # -- what a language model reads --------------------------------------------------------
 
-    def knowledge(self, order_seed: object = None) -> str:
+    def knowledge(self) -> str:
         """Tell the choices, the format, which genes count, and what they trade off."""
-        seed = self.order_seed if order_seed is None else order_seed
+        seed = self.order_seed
         official = self.names == "official"
         example = json.dumps(self.encode(self.sample(random.Random(f"example/{seed}"))))
         return "\n".join(

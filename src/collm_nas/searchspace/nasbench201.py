@@ -70,18 +70,13 @@ class NASBench201(SearchSpace):
         self,
         dataset: str = "cifar10",
         names: Literal["official", "short", "opaque"] = "official",
-        order_seed: int | None = None,
+        order_seed: object = None,
     ) -> None:
         if dataset not in DATASETS:
             raise ValueError(
                 f"searchspace.dataset must be one of {', '.join(DATASETS)}, got {dataset!r}"
             )
         self.dataset = dataset
-        self.told_edges = list(
-            range(len(EDGES))
-        )  # edges in the order in which a model is told them
-        if names == "short" and order_seed is not None:
-            random.Random(f"edges/{order_seed}").shuffle(self.told_edges)
         super().__init__([Variable("op", OPERATIONS, len(EDGES))], names, order_seed)
 
     @property
@@ -128,10 +123,10 @@ class NASBench201(SearchSpace):
 
     # -- what a language model reads and writes ---------------------------------------------
 
-    def knowledge(self, order_seed: object = None) -> str:
+    def knowledge(self) -> str:
         """Tell the cell, its operations and how to write one; see `SearchSpace.knowledge`."""
         word = self.vocabulary["op"]
-        seed = self.order_seed if order_seed is None else order_seed
+        seed = self.order_seed
         told = word.told(seed)
         lines = [f"- `{label}`{self._meaning(word, label)}" for label in told]
         example = json.dumps(self.encode(self.sample(random.Random(f"example/{seed}"))))
@@ -149,6 +144,14 @@ class NASBench201(SearchSpace):
                 f"Example (it shows the format, not a good cell): {example}",
             ]
         )
+
+    @property
+    def told_edges(self) -> list[int]:
+        """List the positions in `EDGES` in the order in which a model is told them."""
+        edges = list(range(len(EDGES)))
+        if self.names == "short" and self.order_seed is not None:
+            random.Random(f"edges/{self.order_seed}").shuffle(edges)
+        return edges
 
     def encode(self, arch: Architecture) -> Any:
         """Return `{"cell": "|nor_conv_3x3~0|+|…"}`, `{"cell": "333132"}` or lists of letters."""
@@ -219,7 +222,7 @@ class NASBench201(SearchSpace):
             expected = f"edges must be a list of {count} letters"
         elif self.names == "short":
             if isinstance(value, str) and len(value) == count:
-                return [value[self.told_edges.index(edge)] for edge in range(count)]
+                return [digit for _, digit in sorted(zip(self.told_edges, value, strict=True))]
             expected = f"cell must be a string of {count} digits"
         else:
             expected = "cell must have the form |op~0|+|op~0|op~1|+|op~0|op~1|op~2|"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any, Literal
 
-from collm_nas.architecture import Architecture
+from collm_nas.architecture import Architecture, NothingFeasible
 from collm_nas.searchspace.additive import AdditiveCost
 from collm_nas.searchspace.base import Bounds, Costs, SearchSpace, Variable, describe, first_within
 
@@ -166,7 +166,7 @@ class ShuffleNet(SearchSpace):
         if 0 in left:
             impossible = limits[left.index(0)]
             cost = self.additive[impossible[0]]
-            raise ValueError(
+            raise NothingFeasible(
                 f"no architecture of {self.name} has {describe(impossible)}: the smallest has "
                 f"{cost.smallest:,} and the largest {cost.largest:,}. Widen the limit (config "
                 f"key: limits.{impossible[0]})"
@@ -183,9 +183,9 @@ class ShuffleNet(SearchSpace):
         """Read what `encode` writes, or its bare list; see `SearchSpace.decode`."""
         return super().decode({self._word.label: answer} if isinstance(answer, list) else answer)
 
-    def knowledge(self, order_seed: object = None) -> str:
+    def knowledge(self) -> str:
         """Tell the chain, its units, what they cost and how to write one."""
-        seed = self.order_seed if order_seed is None else order_seed
+        seed = self.order_seed
         told = self._word.told(seed)
         example = json.dumps(self.encode(self.sample(random.Random(f"example/{seed}"))))
         meanings = self.names == "official"

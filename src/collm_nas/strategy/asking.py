@@ -1,8 +1,8 @@
 """How a language model is asked for architectures: many in one answer, or one per call.
 
 Strong models write a whole batch at once, as in the paper. Small ones repeat themselves in a long
-answer and follow the order in which the choices are told: they are asked for one at a time, with
-the order permuted anew, and held by a grammar to the format and to what is not known yet.
+answer and follow the order in which the choices are told: they are asked for one at a time, in an
+order of each round's own, and held by a grammar to the format and to what is not known yet.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from collm_nas.strategy import telling
 from collm_nas.strategy.base import Proposal
 from collm_nas.strategy.reading import WRAPPER, contains_objects, read_proposals
 
-# (the request that ends the prompt, seed of the order in which choices are told) -> messages
-Prompt = Callable[[str, object], list[Message]]
+# (the space as it is told, the request that ends the prompt) -> messages
+Prompt = Callable[[SearchSpace, str], list[Message]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Asking:
     def _ask_at_once(self, space: SearchSpace, prompt: Prompt, purpose: str) -> list[Proposal]:
         """Read one answer; an answer without any JSON object is asked for once more."""
         request = telling.render("request_batch", count=self.candidates)
-        messages, schema = prompt(request, None), batch_schema(space)
+        messages, schema = prompt(space, request), batch_schema(space)
         reply = self.model.complete(messages, purpose=purpose, schema=schema)
         if not contains_objects(reply):
             reply = self.model.complete(messages, purpose=f"{purpose}/retry", schema=schema)
@@ -75,11 +75,12 @@ class Asking:
         known = [r.arch for r in archive.records() if r.arch]
         request = telling.render("request_one")
         proposals: list[Proposal] = []
-        messages = prompt(request, f"{self.seed}/{purpose}")
+        told = space.retold(f"{self.seed}/{purpose}")
+        messages = prompt(told, request)
         for i in range(int(str(self.candidates).partition("-")[0])):
-            schema = space.schema(exclude=known)
+            schema = told.schema(exclude=known)
             reply = self.model.complete(messages, purpose=f"{purpose}/{i}", schema=schema)
-            for proposal in read_proposals(reply, space):
+            for proposal in read_proposals(reply, told):
                 proposals.append(proposal)
                 if isinstance(proposal.candidate, Architecture):
                     known.append(proposal.candidate)

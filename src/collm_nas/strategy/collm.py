@@ -14,6 +14,7 @@ from typing import Any, Literal
 from collm_nas.archive import Archive, Round
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.problem import Problem
+from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking
 from collm_nas.strategy.base import Batch
@@ -64,8 +65,8 @@ class CoLLM:
         dialogue = self._navigator_dialogue(archive)
         strategy = self.navigator.complete(dialogue, purpose=f"navigator/{index}").text
 
-        def prompt(request: str, order_seed: object) -> list[Message]:
-            return self._generator_dialogue(archive, strategy, request, order_seed)
+        def prompt(space: SearchSpace, request: str) -> list[Message]:
+            return self._generator_dialogue(archive, space, strategy, request)
 
         return Batch(
             self.asking.ask(self.problem.space, archive, prompt, f"generator/{index}"), strategy
@@ -95,10 +96,9 @@ class CoLLM:
         )
 
     def _generator_dialogue(
-        self, archive: Archive, strategy: str, request: str, order_seed: object
+        self, archive: Archive, space: SearchSpace, strategy: str, request: str
     ) -> list[Message]:
-        space = self.problem.space
-        turns = [self._message("system", "generator_system", knowledge=space.knowledge(order_seed))]
+        turns = [self._message("system", "generator_system", knowledge=space.knowledge())]
         if self.generator_memory:
             for round_ in archive.rounds:
                 turns.append(self._task(round_.note, "", request))

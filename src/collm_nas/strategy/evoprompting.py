@@ -12,6 +12,7 @@ from typing import Any
 from collm_nas.archive import Archive
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.problem import Problem
+from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking
 from collm_nas.strategy.base import Batch, round_rng
@@ -44,14 +45,14 @@ class EvoPrompting:
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
-        rng, space = round_rng(self.seed, archive), self.problem.space
+        rng = round_rng(self.seed, archive)
         elite = telling.elite(archive, self.population)
         if len(elite) < self.parents:
             return Batch.of(*(self.problem.sample(rng) for _ in range(self.population)))
         parents = sorted(rng.sample(elite, self.parents), key=archive.score)
 
-        def prompt(request: str, order_seed: object) -> list[Message]:
-            knowledge = space.knowledge(order_seed)
+        def prompt(space: SearchSpace, request: str) -> list[Message]:
+            knowledge = space.knowledge()
             mission = telling.mission(self.problem)
             lines = [telling.evaluated(r, space, archive.objective) for r in parents]
             user = telling.render(
@@ -65,4 +66,6 @@ class EvoPrompting:
                 Message("user", user),
             ]
 
-        return Batch(self.asking.ask(space, archive, prompt, f"llm/{len(archive.rounds)}"))
+        return Batch(
+            self.asking.ask(self.problem.space, archive, prompt, f"llm/{len(archive.rounds)}")
+        )

@@ -12,6 +12,7 @@ from typing import Any
 from collm_nas.archive import Archive
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.problem import Problem
+from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking
 from collm_nas.strategy.base import Batch
@@ -33,17 +34,18 @@ class IIDLLM:
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
-        space = self.problem.space
 
-        def prompt(request: str, order_seed: object) -> list[Message]:
+        def prompt(space: SearchSpace, request: str) -> list[Message]:
             system = telling.render(
                 "paper/generator_system",
                 mission=telling.mission(self.problem),
-                knowledge=space.knowledge(order_seed),
+                knowledge=space.knowledge(),
             )
             return [
                 Message("system", system),
                 Message("user", telling.render("paper/iid_llm_user", request=request)),
             ]
 
-        return Batch(self.asking.ask(space, archive, prompt, f"llm/{len(archive.rounds)}"))
+        return Batch(
+            self.asking.ask(self.problem.space, archive, prompt, f"llm/{len(archive.rounds)}")
+        )

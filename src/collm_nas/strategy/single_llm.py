@@ -12,6 +12,7 @@ from typing import Any
 from collm_nas.archive import Archive
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.problem import Problem
+from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking
 from collm_nas.strategy.base import Batch
@@ -38,10 +39,9 @@ class SingleLLM:
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
-        space = self.problem.space
 
-        def prompt(request: str, order_seed: object) -> list[Message]:
-            knowledge = space.knowledge(order_seed)
+        def prompt(space: SearchSpace, request: str) -> list[Message]:
+            knowledge = space.knowledge()
             system = telling.render(
                 "paper/single_llm_system", mission=self.mission, knowledge=knowledge
             )
@@ -50,4 +50,6 @@ class SingleLLM:
             )
             return [Message("system", system), Message("user", user)]
 
-        return Batch(self.asking.ask(space, archive, prompt, f"llm/{len(archive.rounds)}"))
+        return Batch(
+            self.asking.ask(self.problem.space, archive, prompt, f"llm/{len(archive.rounds)}")
+        )

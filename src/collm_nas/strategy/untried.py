@@ -33,7 +33,7 @@ def untried(
     if nothing new is left (or, in a space too large to list, if next to nothing is).
 
     Raises:
-        RuntimeError: no architecture within the limits was found, new or not.
+        NothingFeasible: no architecture within the limits was found, new or not.
     """
     taken = known(archive)
     found: list[Architecture] = []
