@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from collm_nas.architecture import Architecture
-from collm_nas.llm.base import Message
 from collm_nas.llm.personas.base import Space
 
 ACCURACY = re.compile(r"accuracy\D{0,20}(\d+(?:\.\d+)?)", re.I)
@@ -22,14 +21,14 @@ MAX_OBJECTS = 5_000  # opening braces that are looked at: a message may be garba
 Results = Mapping[Architecture, float | None]
 
 
-def read_results(messages: Iterable[Message], space: Space) -> Results:
-    """Map the architectures that `messages` show, in order, to their accuracies where told.
+def read_results(texts: Iterable[str], space: Space) -> Results:
+    """Map the architectures that `texts` show, in order, to their accuracies where told.
 
     Architectures that miss a limit are left out: they are nothing to learn from.
     """
     results: dict[Architecture, float | None] = {}
-    for message in messages:
-        for arch, remark in _shown(message.content, space):
+    for text in texts:
+        for arch, remark in _shown(text, space):
             if not LIMIT.search(remark):
                 accuracy = ACCURACY.search(remark)
                 results[arch] = float(accuracy[1]) if accuracy else results.get(arch)

@@ -34,7 +34,7 @@ def sensible(question: Question) -> Answer:
 def strategy(question: Question) -> str:
     """Write the Navigator's guidance, from the results in its dialogue."""
     space = question.space
-    results = read_results(question.messages, space)
+    results = read_results((m.content for m in question.messages), space)
     best = _best(results, ELITE)
     prior = PRIORS.get(space.name)
     rule = prior.tell(space) if prior else "spread all choices evenly"
@@ -69,9 +69,7 @@ def architectures(question: Question) -> list[Architecture]:
     Raises:
         ValueError: no architecture of the space has the schema that is asked for.
     """
-    shown = read_results(
-        [m for m in question.messages if m.content == question.task], question.space
-    )
+    shown = read_results([question.task], question.space)
     parents = [arch for arch, _ in _best(shown, EXAMPLES)] or list(shown)
     chosen: list[Architecture] = []
     for _ in range(question.count):
