@@ -163,6 +163,12 @@ def test_a_small_model_is_asked_for_one_architecture_at_a_time(tmp_path):
     assert "The best architectures so far" in generator.calls[5][1][-1].content
 
 
+def test_a_strategy_that_runs_wild_is_cut_and_says_so(problem):
+    batch = collm(problem, navigator=FixedChat(lambda _: "x" * 2_000_000)).propose(_empty(problem))
+    assert len(batch.note) < 21_000
+    assert batch.note.endswith("[cut after 20,000 characters]")
+
+
 @pytest.mark.parametrize("candidates", ["many", "0", "5-", "-3", ""])
 def test_a_wrong_number_of_candidates_is_refused(problem, candidates):
     with pytest.raises(ValueError, match=r"strategy.candidates must be a number or a range"):

@@ -19,6 +19,8 @@ from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking
 from collm_nas.strategy.base import Batch
 
+MAX_STRATEGY = 20_000  # characters: it is retold in every round, and a model may run wild
+
 
 class CoLLM:
     """Navigator and Generator take turns, once per round.
@@ -64,6 +66,8 @@ class CoLLM:
         index = len(archive.rounds)
         dialogue = self._navigator_dialogue(archive)
         strategy = self.navigator.complete(dialogue, purpose=f"navigator/{index}").text
+        if len(strategy) > MAX_STRATEGY:
+            strategy = strategy[:MAX_STRATEGY] + f"\n[cut after {MAX_STRATEGY:,} characters]"
 
         def prompt(space: SearchSpace, request: str) -> list[Message]:
             return self._generator_dialogue(archive, space, strategy, request)
