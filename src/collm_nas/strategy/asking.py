@@ -70,15 +70,16 @@ class Asking:
     ) -> list[Proposal]:
         """Make one call per architecture, held by a grammar to what is new.
 
-        The calls of a round share one prompt, which a local engine then reads only once.
+        The calls of a round share one prompt, which a local engine then reads only once. The
+        first round has no results to vary, so there each call has an order of its own instead.
         """
         known = [r.arch for r in archive.records() if r.arch]
         request = telling.render("request_one")
         proposals: list[Proposal] = []
-        told = space.retold(f"{self.seed}/{purpose}")
-        messages = prompt(told, request)
         for i in range(int(str(self.candidates).partition("-")[0])):
-            schema = told.schema(exclude=known)
+            order = purpose if archive.evaluated() else f"{purpose}/{i}"
+            told = space.retold(f"{self.seed}/{order}")
+            messages, schema = prompt(told, request), told.schema(exclude=known)
             reply = self.model.complete(messages, purpose=f"{purpose}/{i}", schema=schema)
             for proposal in read_proposals(reply, told):
                 proposals.append(proposal)

@@ -89,11 +89,11 @@ def elite(archive: Archive, count: int, rounds: int | None = None) -> list[Recor
 def examples(archive: Archive, space: SearchSpace, count: int, rounds: int | None = None) -> str:
     """Tell the `count` best candidates (of the first `rounds` rounds); empty if there are none.
 
-    The best comes last and costs are left out: small models copy what they read last.
+    The best comes first and costs are left out: a small model copies the first line most.
     """
     lines = [
         f"{json.dumps(space.encode(r.arch))} {archive.score(r):.2f}%"
-        for r in elite(archive, count, rounds)
+        for r in reversed(elite(archive, count, rounds))
         if r.arch
     ]
     return "\n".join(["", "The best architectures so far:", *lines, ""]) if lines else ""
