@@ -69,6 +69,12 @@ def test_a_cap_stops_and_a_higher_one_continues_to_the_same_end(strategy, tmp_pa
     assert files(whole)
 
 
+def test_wall_time_is_capped(tmp_path):
+    with pytest.raises(Stopped, match=r"caps\.wall_seconds is reached"):
+        session.run(search_config(SHORT, "caps.wall_seconds=0"), tmp_path / "run")
+    assert session.run(search_config(SHORT), tmp_path / "run")["evaluations"] == 20
+
+
 def test_a_setting_that_results_depend_on_may_not_change(tmp_path):
     session.run(search_config(SHORT), tmp_path / "run")
     with pytest.raises(UserError) as refused:

@@ -97,7 +97,7 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
             build(cfg.evaluator, space=space), run_dir / "evaluations.jsonl"
         )
         problem = build_problem(cfg, space, evaluator.objective)
-        ledger = Ledger(run_dir / "llm_calls.jsonl", Caps(**cfg.caps))
+        ledger = Ledger(run_dir / "llm_calls.jsonl", Caps(**_llm_caps(cfg.caps)))
         models = build_models(cfg.strategy)
         return Parts(
             problem,
@@ -178,6 +178,7 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
     logger: SearchLogger = build(
         cfg.logger, run_dir=run_dir, rounds=len(archive.rounds), config=settings
     )
+    start = time.monotonic()
     title = f"{cfg.choices.strategy} on {cfg.choices.searchspace} -> {run_dir}"
     show = Progress(title, parts.budget.evaluations, done) if cfg.report == "full" else Silent()
     with show as progress:
@@ -186,6 +187,7 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
             snapshot = Snapshot.of(archive, parts.ledger.totals())
             progress.show(snapshot)
             logger.log_round(snapshot)
+            _check_wall_time(cfg.caps.wall_seconds, time.monotonic() - start)
 
         try:
             reason = run_search(
@@ -206,6 +208,15 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
             return "interrupted", False
     logger.finish(archive)
     return reason, True
+
+
+def _llm_caps(caps: DictConfig) -> dict[str, Any]:
+    return {str(name): cap for name, cap in caps.items() if name != "wall_seconds"}
+
+
+def _check_wall_time(cap: float | None, seconds: float) -> None:
+    if cap is not None and seconds >= cap:
+        raise CapReached(f"caps.wall_seconds is reached: {seconds:.0f} of {cap:g} seconds are over")
 
 
 def _standing(evaluator: Evaluator, archive: Archive) -> dict[str, float]:

@@ -33,8 +33,8 @@ class Progress:
         self.done = done
         self.stream = stream or sys.stdout
         self.start = self.last_line = time.monotonic()
-        self.live = _Panel(self) if self.stream.isatty() else None
         self.snapshot: Snapshot | None = None
+        self.live = _Panel(self) if self.stream.isatty() else None
 
     def __enter__(self) -> Progress:
         if self.live:
@@ -113,10 +113,16 @@ class _Panel:
     """The rich panel; rich is imported only where there is a terminal."""
 
     def __init__(self, progress: Progress) -> None:
+        from rich.console import Console
         from rich.live import Live
 
         self.progress = progress
-        self.live = Live(get_renderable=self._render, refresh_per_second=2, transient=True)
+        self.live = Live(
+            get_renderable=self._render,
+            console=Console(file=progress.stream),
+            refresh_per_second=2,
+            transient=True,
+        )
 
     def start(self) -> None:
         self.live.start()
@@ -125,12 +131,13 @@ class _Panel:
         self.live.stop()
 
     def _render(self) -> RenderableType:
+        from rich.markup import escape
         from rich.panel import Panel
         from rich.table import Table
 
         grid = Table.grid(padding=(0, 2))
         for label, value in self.progress.rows():
-            grid.add_row(f"[bold]{label}[/bold]", value)
+            grid.add_row(f"[bold]{label}[/bold]", escape(value))
         return Panel(grid, title=self.progress.title, title_align="left", expand=False)
 
 
