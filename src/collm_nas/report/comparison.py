@@ -94,14 +94,15 @@ def draw(runs: Sequence[StoredRun], evaluations: int, path: Path) -> Path:
 
     figure = Figure((7.0, 4.2), layout="constrained")
     axes = figure.add_subplot(xlabel="evaluations", ylabel=f"best {runs[0].archive.objective} (%)")
-    steps, starts = np.arange(1, evaluations + 1), []
+    steps, means = np.arange(1, evaluations + 1), []
     for arm in dict.fromkeys(run.arm for run in runs):
         curves = np.array([r.best_so_far()[:evaluations] for r in runs if r.arm == arm])
         mean, spread = curves.mean(axis=0), curves.std(axis=0)
-        axes.plot(steps, mean, label=f"{arm} ({len(curves)} runs)")
+        axes.plot(steps, mean, label=f"{arm} ({len(curves)} run{'s' * (len(curves) > 1)})")
         axes.fill_between(steps, mean - spread, mean + spread, alpha=0.15)
-        starts.append(mean[evaluations // 10])
-    axes.set_ylim(bottom=min(starts))  # the first steps would flatten what matters
+        means.append(mean)
+    low, high = min(m[evaluations // 10] for m in means), max(m[-1] for m in means)
+    axes.set_ylim(low, high + 0.2 * (high - low) + 0.1)  # the first steps would flatten the rest
     axes.legend(loc="lower right", frameon=False)
     FigureCanvasAgg(figure).print_figure(path, dpi=110)
     return path
