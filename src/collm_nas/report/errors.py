@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ def told_plainly() -> Iterator[None]:
         _exit(f"stopped: {stop}", STOPPED)
     except (UserError, LLMUnavailable) as error:
         _exit(f"error: {error}", WRONG_INPUT)
+    except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(STOPPED)
     except OSError as error:
         _exit(
             f"error: {error}\nWhat was finished is safe on disk. Mend the cause (space, rights), "
