@@ -62,6 +62,24 @@ def test_a_missing_key_ends_with_the_ways_out(tmp_path):
     assert "Traceback" not in stopped.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["search.py", "llm=endpoint"], "COLLM_LLM_MODEL"),
+        (["search.py", "llm=replay"], "llm.model.run is not set"),
+        (["search.py", "llm=gguf"], "llm.model.path is not set"),
+        (["evaluate.py"], "run"),
+        (["compare.py", "runs=[/nowhere]"], "no runs in /nowhere"),
+    ],
+)
+def test_what_is_missing_is_named_without_a_traceback(command, message, tmp_path):
+    where = [f"run_dir={tmp_path}/run"] if command[0] == "search.py" else []
+    refused = run(*command, *where)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_a_sweep_leaves_one_directory_a_run_and_they_can_be_compared(tmp_path):
     where = f"run_dir={tmp_path}/${{choices.strategy}}-seed${{seed}}"
     sweep = ["-m", "strategy=collm,random", "seed=0,1", "llm=scripted", "budget.evaluations=15"]
@@ -173,7 +191,7 @@ def test_every_persona_ends_in_a_finished_search_or_a_resumable_stop(persona, tm
         assert result["evaluations"] == 15 or "stuck" in result["stopped"]
     else:
         assert done.returncode == 3
-        assert "the same command continues" in done.stderr
+        assert "same command continues" in done.stderr
     archive = run_dir / "archive.jsonl"
     for line in archive.read_text().splitlines() if archive.exists() else []:
         for record in json.loads(line)["records"]:

@@ -62,7 +62,7 @@ def test_a_higher_budget_continues_a_run(tmp_path):
 def test_a_cap_stops_and_a_higher_one_continues_to_the_same_end(strategy, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     session.run(search_config(SHORT, strategy=strategy), whole)
-    with pytest.raises(Stopped, match=r"caps\.calls is reached.*(\n|.)*same command continues"):
+    with pytest.raises(Stopped, match=r"caps\.calls is reached(\n|.)*The same command continues"):
         session.run(search_config(SHORT, "caps.calls=1", strategy=strategy), stopped)
     session.run(search_config(SHORT, strategy=strategy), stopped)
     assert files(stopped) == files(whole)

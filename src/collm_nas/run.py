@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -20,6 +21,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 MISSING = "(not set)"
+ROLE = re.compile(r"^strategy\.(navigator|generator|llm)\.")  # interpolations of llm.model
 FREE = ("timeout_s", "retries", "threads", "api_key_env")  # ends of keys that change no result
 
 
@@ -58,9 +60,10 @@ def open_run(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> Iterator[P
         fixed: the config keys that results depend on; they may not change between two visits.
 
     Raises:
-        UserError: another process holds it, it was started with other settings, or it cannot be
-            written.
+        UserError: a setting is missing, another process holds the directory, it was started with
+            other settings, or it cannot be written.
     """
+    _refuse_missing(cfg, fixed)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run_dir / ".lock")
@@ -97,6 +100,14 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "packages": dict(sorted(installed.items())),
     }
+
+
+def _refuse_missing(cfg: DictConfig, fixed: Sequence[str]) -> None:
+    missing = {
+        ROLE.sub("llm.model.", key) for key, value in _flat(cfg, fixed).items() if value == "???"
+    }
+    if missing:
+        raise UserError("\n".join(f"{key} is not set: {key}=…" for key in sorted(missing)))
 
 
 def _refuse_changes(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> None:

@@ -80,7 +80,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         if parts.archive.evaluated() or finished:
             _report(run_dir, result, parts, cfg.report)
     if not finished:
-        raise Stopped(f"{stopped}\nNothing is lost: the same command continues {run_dir}.")
+        raise Stopped(f"{stopped}\nThe same command continues {run_dir}.")
     return result
 
 

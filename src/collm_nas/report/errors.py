@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from omegaconf.errors import OmegaConfBaseException
+
 from collm_nas.llm.base import LLMUnavailable
 from collm_nas.run import Stopped, UserError
 
@@ -20,7 +22,7 @@ def told_plainly() -> Iterator[None]:
         yield
     except Stopped as stop:
         _exit(f"stopped: {stop}", STOPPED)
-    except (UserError, LLMUnavailable) as error:
+    except (UserError, LLMUnavailable, OmegaConfBaseException) as error:
         _exit(f"error: {error}", WRONG_INPUT)
     except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
