@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.strategy.toy import Staircase, WiderIsBetter, staircase
 
 from collm_nas.architecture import Architecture, Value
 from collm_nas.archive import Archive, Record, Round
@@ -21,6 +20,7 @@ from collm_nas.strategy.regularized_evolution import RegularizedEvolution
 from collm_nas.strategy.reinforce import Reinforce
 from collm_nas.strategy.untried import known, untried
 from tests.conftest import SHARED, ToyWorld
+from tests.strategy.toy import Staircase, WiderIsBetter, staircase
 
 TABLE = SHARED / "data" / "nasbench201.csv.xz"
 
