@@ -104,6 +104,7 @@ def draw(runs: Sequence[StoredRun], evaluations: int, path: Path) -> Path:
     low, high = min(m[evaluations // 10] for m in means), max(m[-1] for m in means)
     axes.set_ylim(low, high + 0.2 * (high - low) + 0.1)  # the first steps would flatten the rest
     axes.legend(loc="lower right", frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_figure(path, dpi=110)
     return path
 
