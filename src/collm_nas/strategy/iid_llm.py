@@ -19,7 +19,7 @@ from collm_nas.strategy.base import Batch
 
 
 class IIDLLM:
-    """Ask the same question in every round. Args: as for `CoLLM`; `asking.examples` stays 0."""
+    """Ask the same question in every round. Args: as for `CoLLM`."""
 
     def __init__(
         self,

@@ -56,7 +56,10 @@ def read_table(
 
 def _read_file(path: Path, quantity: Quantity) -> Mapping[str, float | None]:
     if not path.exists():
-        raise TableError(f"{path} does not exist (the table of NAS-Bench-201: table=PATH)")
+        raise TableError(
+            f"{path} does not exist. Name the table of NAS-Bench-201: evaluator.table=PATH for a "
+            "search, table=PATH for the other commands."
+        )
     if path.is_dir() or path.name.endswith(nats.SUFFIX):
         log.warning(
             "%s: official files are slow to read (the single file at the start, a folder when a "
