@@ -171,7 +171,6 @@ def conv_bn_act(
     if activation:
         layers["act"] = ACTIVATIONS[activation](inplace=True)
     return nn.Sequential(layers)
-    return layers
 
 
 def init_weights(net: nn.Module) -> None:
