@@ -13,13 +13,13 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "src" / "collm_nas"
 LAYERS = [
     {"architecture", "jsonl", "hints"},
-    {"searchspace", "llm", "run"},
+    {"searchspace", "llm", "run", "data"},
     {"problem", "supernet"},
     {"archive", "evaluator"},
-    {"strategy", "hardware"},
+    {"strategy", "hardware", "recipe", "export"},
     {"search", "logger"},
     {"report"},
-    {"session"},
+    {"session", "training"},
     {"estimate", "compose", "testing"},
 ]
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)

@@ -22,6 +22,9 @@ class Supernet(nn.Module, ABC):
     A subclass is constructed with its space alone, which knows classes, resolution and widths.
     """
 
+    # How the published weights want their pixels: a name in `collm_nas.data.pixels`.
+    input_format: ClassVar[str] = "imagenet"
+
     # Published weights by `SearchSpace.identity`.
     official_weights: ClassVar[Mapping[str, OfficialWeights]] = {}
 
