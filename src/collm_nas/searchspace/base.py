@@ -82,6 +82,10 @@ class SearchSpace(ABC):
         """Return the side of the images that `arch` takes, in pixels; supernets need to know."""
         raise NotImplementedError(f"{type(self).__name__}.resolution is not defined")
 
+    def image_sizes(self) -> tuple[int, ...]:
+        """List the sides of images that architectures take, in pixels; most spaces have one."""
+        return (self.resolution(self.sample(random.Random(0))),)
+
     def retold(self, order_seed: object) -> Self:
         """Return this space told in another order: the same architectures by the same names.
 
