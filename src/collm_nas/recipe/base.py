@@ -35,8 +35,9 @@ class Phase:
             an earlier phase ended with, by its name, or those of a file, or `official` ones.
         init_from: a weights file, or `official`; `null`: the phase before, or random weights.
         sort_channels: expansions; once-for-all sorts channels at the start of a width phase.
-        resolutions: sides of the images in pixels, drawn for each batch; `null`: those of the
-            space.
+        zero_unused_gradients: what becomes of parameters that no subnet of a step used. `true`:
+            their gradients are zero, so that decay and momentum still move them; `false`: they
+            stay as they are.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Phase:
     teacher: str | None = None
     init_from: str | None = None
     sort_channels: Sequence[int] | None = None
-    resolutions: Sequence[int] | None = None
+    zero_unused_gradients: bool = False
 
     def length(self, steps_per_epoch: int) -> int:
         """Return how many steps the phase takes."""
@@ -56,10 +57,6 @@ class Phase:
             return self.steps
         assert self.epochs is not None
         return max(1, round(self.epochs * steps_per_epoch))
-
-    def image_size(self, space: SearchSpace, seed: int, step: int) -> int:
-        """Return the side of the images of a step, in pixels."""
-        return draw_size(self.resolutions or space.image_sizes(), seed, step)
 
     def problems(self) -> list[str]:
         """Say what is wrong with this phase by itself; each begins with a key."""
@@ -92,10 +89,9 @@ class Recipe:
         phases: in order.
         lr_batch: the phases' learning rates are for so many images and scale with the batch
             size; `null`: they are for the batch size.
+        resolutions: sides of the images in pixels, drawn for each batch; `null`: those of the
+            space, or that of the one network that is trained.
         clip_norm: the largest norm of a gradient; `null`: any.
-        zero_unused_gradients: what becomes of parameters that no subnet of a step used. `true`:
-            their gradients are zero, so that decay and momentum still move them; `false`: they
-            stay as they are.
         ema: decay of a moving average of the weights; `null`: none.
         teacher_mode: of a teacher with other weights. `train`: batch statistics normalise it, as
             in once-for-all; `eval`: its running ones.
@@ -112,8 +108,8 @@ class Recipe:
     loss: Loss
     phases: Sequence[Phase]
     lr_batch: int | None = None
+    resolutions: Sequence[int] | None = None
     clip_norm: float | None = None
-    zero_unused_gradients: bool = False
     ema: float | None = None
     teacher_mode: Literal["train", "eval"] = "eval"
 
@@ -132,6 +128,15 @@ class Recipe:
             unscaled_lr=phase.lr,
         )
         return self.schedule.lr(step, horizon)
+
+    def image_size(self, phase: Phase, space: SearchSpace, seed: int, step: int) -> int:
+        """Return the side of the images of a step of `phase`, in pixels."""
+        match phase.sampling:
+            case Fixed(arch):
+                own: Sequence[int] = (space.resolution(arch),)
+            case _:
+                own = space.image_sizes()
+        return draw_size(self.resolutions or own, seed, step)
 
     def fixed(self, arch: Architecture) -> Recipe:
         """Return this recipe for one network: all of its phases train `arch`."""

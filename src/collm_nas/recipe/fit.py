@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from collm_nas.recipe.base import LARGEST, Phase, Recipe
 from collm_nas.recipe.sampling import Sandwich
 from collm_nas.searchspace.base import SearchSpace
@@ -19,6 +21,7 @@ def check(recipe: Recipe, space: SearchSpace) -> None:
         for i, phase in enumerate(recipe.phases)
         for problem in _problems(phase, space, f"recipe.phases[{i}]")
     ]
+    problems += _wrong_sizes(recipe.resolutions, space)
     if problems:
         raise ValueError("\n".join(problems))
 
@@ -36,7 +39,7 @@ def _problems(phase: Phase, space: SearchSpace, key: str) -> list[str]:
             f"{key}.teacher: {LARGEST} needs a rule that draws the largest subnet first: "
             "collm_nas.recipe.sampling.Sandwich"
         )
-    return found + _wrong_sorting(phase, space, key) + _wrong_sizes(phase, space, key)
+    return found + _wrong_sorting(phase, space, key)
 
 
 def _wrong_sorting(phase: Phase, space: SearchSpace, key: str) -> list[str]:
@@ -53,15 +56,15 @@ def _wrong_sorting(phase: Phase, space: SearchSpace, key: str) -> list[str]:
     ]
 
 
-def _wrong_sizes(phase: Phase, space: SearchSpace, key: str) -> list[str]:
-    if phase.resolutions is None:
+def _wrong_sizes(sizes: Sequence[int] | None, space: SearchSpace) -> list[str]:
+    if sizes is None:
         return []
-    if not phase.resolutions or min(phase.resolutions) < 8:
-        return [f"{key}.resolutions must be 8 pixels or more, got {list(phase.resolutions)}"]
+    if not sizes or min(sizes) < 8:
+        return [f"recipe.resolutions must be 8 pixels or more, got {list(sizes)}"]
     known = space.image_sizes()
-    if isinstance(space, MobileNet) or {*phase.resolutions} <= {*known}:
+    if isinstance(space, MobileNet) or {*sizes} <= {*known}:
         return []
     return [
-        f"{key}.resolutions: networks of {space.name} take images of {known[0]} pixels, got "
-        f"{list(phase.resolutions)}"
+        f"recipe.resolutions: networks of {space.name} take images of {known[0]} pixels, got "
+        f"{list(sizes)}"
     ]
