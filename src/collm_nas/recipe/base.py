@@ -61,16 +61,17 @@ class Phase:
     def problems(self) -> list[str]:
         """Say what is wrong with this phase by itself; each begins with a key."""
         found = []
-        if (self.epochs is None) == (self.steps is None):
-            found.append(f"epochs or steps must be set, not both, got {self.epochs}, {self.steps}")
-        if (self.epochs or self.steps or 1) <= 0:
-            found.append(f"epochs must be positive (or steps), got {self.epochs or self.steps}")
+        lengths = [n for n in (self.epochs, self.steps) if n is not None]
+        if len(lengths) != 1 or lengths[0] <= 0:
+            found.append(
+                f"epochs or steps must be set and positive, not both, got {self.epochs} and "
+                f"{self.steps}"
+            )
         if self.lr <= 0:
             found.append(f"lr must be positive, got {self.lr}")
-        if self.warmup_epochs < 0 or (self.epochs and self.warmup_epochs >= self.epochs):
+        if self.warmup_epochs < 0 or 0 < (self.epochs or 0) < self.warmup_epochs:
             found.append(
-                f"warmup_epochs must be a part of the phase's {self.epochs} epochs, got "
-                f"{self.warmup_epochs}"
+                f"warmup_epochs must be a part of the phase's epochs, got {self.warmup_epochs}"
             )
         return found
 
