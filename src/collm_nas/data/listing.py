@@ -22,11 +22,10 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
-from rich.progress import Progress
 
 from collm_nas.data.base import BrokenImage, DataUnavailable, Split
 from collm_nas.data.cache import cache_dir
+from collm_nas.data.progress import tracked
 from collm_nas.data.splits import Positions, digest
 
 # torchvision's
@@ -168,14 +167,9 @@ def _list(root: Path, check: Check) -> Listing:
             f"{root} has no folders of classes in it: it should have one for each class, with the "
             f"images of that class"
         )
-    parts = []
-    with (
-        Progress(console=Console(stderr=True), transient=True) as progress,
-        ThreadPoolExecutor(THREADS) as pool,
-    ):
-        look = partial(_list_class, root, check)
-        for part in progress.track(pool.map(look, classes), len(classes), description=str(root)):
-            parts.append(part)
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(partial(_list_class, root, check), classes)
+        parts = list(tracked(found, len(classes), f"listing the classes of {root}"))
     empty = [name for name, part in zip(classes, parts, strict=True) if not part.names]
     if empty:
         raise DataUnavailable(f"no images in these folders of {root}: {', '.join(empty)}")
