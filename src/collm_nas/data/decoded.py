@@ -32,7 +32,8 @@ def decoded(
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
                 _decode_all(split, positions, view, path, workers)
-    pixels: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    # "c", copy on write: torch takes no array that it could not write to
+    pixels: Pixels = np.load(path, mmap_mode="c", allow_pickle=False)
     return pixels
 
 
