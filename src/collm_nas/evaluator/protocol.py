@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from collm_nas.data.base import SplitName
 from collm_nas.data.view import Interpolation
@@ -44,6 +44,20 @@ class Protocol:
     bn_batch: int = 200
     bn_random_crop: bool = False
     precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        choices = {"bn": get_args(Estimator), "precision": get_args(Precision)}
+        problems = [
+            f"{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}"
+            for name, allowed in choices.items()
+            if (value := getattr(self, name)) not in allowed
+        ] + [
+            f"{name} must be at least 1, got {value}"
+            for name in ("images", "bn_images", "bn_batch")
+            if (value := getattr(self, name)) is not None and value < 1
+        ]
+        if problems:
+            raise ValueError("\n".join(f"evaluator.changes.{problem}" for problem in problems))
 
     @property
     def objective(self) -> str:
@@ -88,7 +102,7 @@ PROTOCOLS = {
 }
 
 
-def protocol(name: str, **changes: Any) -> Protocol:
+def protocol(name: str, /, **changes: Any) -> Protocol:
     """Return a named protocol, with some settings changed (`None` changes nothing).
 
     Its name says what was changed: `clean,images=1000`.
