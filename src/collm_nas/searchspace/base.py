@@ -131,13 +131,20 @@ class SearchSpace(ABC):
     def mutate(
         self, arch: Architecture, rng: random.Random, rate: float | Mapping[str, float]
     ) -> Architecture:
-        """Redraw each gene with probability `rate` (one for all, or one per variable)."""
+        """Redraw each gene with probability `rate`: one for all, or one per variable.
+
+        A rate for several variables, as in `{"ks+e": 0.1}`, redraws their genes at one position
+        together.
+        """
+        rates = rate if isinstance(rate, Mapping) else {v.name: rate for v in self.variables}
+        options = {v.name: v.options for v in self.variables}
         genes = self.full_genes(arch, rng)
-        for v in self.variables:
-            p = rate if isinstance(rate, int | float) else rate[v.name]
-            genes[v.name] = [
-                rng.choice(v.options) if rng.random() < p else g for g in genes[v.name]
-            ]
+        for key, p in rates.items():
+            names = key.split("+")
+            for i in range(len(genes[names[0]])):
+                if rng.random() < p:
+                    for name in names:
+                        genes[name][i] = rng.choice(options[name])
         return self.build(genes)
 
     def mutate_one(self, arch: Architecture, rng: random.Random) -> Architecture:
