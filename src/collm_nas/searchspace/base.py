@@ -48,6 +48,7 @@ class SearchSpace(ABC):
 
     name: ClassVar[str]
     supernet: ClassVar[str] = ""  # "module:Class" of its weight-sharing network, if it has one
+    num_classes: int  # what the networks tell apart; spaces with a supernet set it
 
     def __init__(
         self, variables: Sequence[Variable], names: str, order_seed: object = None

@@ -77,6 +77,7 @@ class NASBench201(SearchSpace):
                 f"searchspace.dataset must be one of {', '.join(DATASETS)}, got {dataset!r}"
             )
         self.dataset = dataset
+        self.num_classes = DATASETS[dataset].classes
         super().__init__([Variable("op", OPERATIONS, len(EDGES))], names, order_seed)
 
     @property
