@@ -39,8 +39,6 @@ def search(strategy: str, predictor: str, evaluations: int, seed: int) -> tuple[
     ]
     if strategy == "collm":
         overrides.append("strategy.candidates=10-20")
-    else:
-        overrides.append("~strategy.candidates")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("search", overrides)
     with tempfile.TemporaryDirectory() as folder:
