@@ -59,5 +59,5 @@ def test_it_can_be_limited_together_with_other_costs() -> None:
 
 
 def test_a_space_without_a_closed_form_is_refused() -> None:
-    with pytest.raises(ValueError, match="nasbench201 cannot tell.*hardware=closed_form"):
+    with pytest.raises(ValueError, match=r"nasbench201 cannot tell.*hardware=closed_form"):
         ActivationMemory(NASBench201())

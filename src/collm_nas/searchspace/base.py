@@ -149,9 +149,8 @@ class SearchSpace(ABC):
         problems = []
         for metric, low, high in limits:
             ends = self.cost_range(metric)
-            if ends and (
-                (low is not None and low > ends[1]) or (high is not None and high < ends[0])
-            ):
+            floor, ceiling = -math.inf if low is None else low, math.inf if high is None else high
+            if ends and (floor > ends[1] or ceiling < ends[0]):
                 problems.append(
                     f"no architecture of {self.name} has {describe((metric, low, high))}: the "
                     f"smallest has {ends[0]:,.12g} and the largest {ends[1]:,.12g} (exact). Widen "

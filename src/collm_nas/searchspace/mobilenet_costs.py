@@ -93,7 +93,8 @@ class ActivationTable:
         for slot in net.slots:
             out_side = _halve(side) if slot.stride == 2 else side
             values = {e: _block_activations(slot, side, out_side, e) for e in expansions}
-            blocks.append({(0, 0): 0} | {(k, e): values[e] for k in kernels for e in expansions})
+            row: dict[tuple[Value, Value], int] = {(0, 0): 0}
+            blocks.append(row | {(k, e): values[e] for k in kernels for e in expansions})
             side = out_side
         stem, first, *_, last, expand, mix = net.widths
         at_stem = [3 * resolution**2, *(c * stem_side**2 for c in (stem, stem, first))]
