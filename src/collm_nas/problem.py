@@ -25,9 +25,11 @@ class Evaluator(Protocol):
     """Measures how good an architecture is. Must be safe to call from several threads.
 
     `objective` names the metric to maximise; its name says the split, e.g. `val_accuracy`.
+    `protocol` names how the numbers come about: numbers of two protocols are not comparable.
     """
 
     objective: str
+    protocol: str
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """Return at least the objective, e.g. `{"val_accuracy": 91.6}` (percent).
@@ -167,6 +169,12 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(parsed)
+
+
+def costs_of(metrics: Metrics, objective: str) -> dict[str, float]:
+    """Return the costs among the metrics of a record: not what was measured on its split."""
+    split = objective.removesuffix("accuracy")
+    return {name: value for name, value in metrics.items() if not name.startswith(split)}
 
 
 def amount(value: float) -> str:

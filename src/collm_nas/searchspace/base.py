@@ -97,6 +97,10 @@ class SearchSpace(ABC):
         """Return the least and the most that any architecture costs; `None`: not known exactly."""
         return None
 
+    def image_sizes(self) -> tuple[int, ...]:
+        """List the sides of images that architectures take, in pixels; most spaces have one."""
+        return (self.resolution(self.sample(random.Random(0))),)
+
     def retold(self, order_seed: object) -> Self:
         """Return this space told in another order: the same architectures by the same names.
 
@@ -162,13 +166,20 @@ class SearchSpace(ABC):
     def mutate(
         self, arch: Architecture, rng: random.Random, rate: float | Mapping[str, float]
     ) -> Architecture:
-        """Redraw each gene with probability `rate` (one for all, or one per variable)."""
+        """Redraw each gene with probability `rate`: one for all, or one per variable.
+
+        A rate for several variables, as in `{"ks+e": 0.1}`, redraws their genes at one position
+        together.
+        """
+        rates = rate if isinstance(rate, Mapping) else {v.name: rate for v in self.variables}
+        options = {v.name: v.options for v in self.variables}
         genes = self.full_genes(arch, rng)
-        for v in self.variables:
-            p = rate if isinstance(rate, int | float) else rate[v.name]
-            genes[v.name] = [
-                rng.choice(v.options) if rng.random() < p else g for g in genes[v.name]
-            ]
+        for key, p in rates.items():
+            names = key.split("+")
+            for i in range(len(genes[names[0]])):
+                if rng.random() < p:
+                    for name in names:
+                        genes[name][i] = rng.choice(options[name])
         return self.build(genes)
 
     def mutate_one(self, arch: Architecture, rng: random.Random) -> Architecture:

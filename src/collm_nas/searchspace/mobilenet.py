@@ -117,6 +117,10 @@ class MobileNet(SearchSpace):
         """Return the side of the images that `arch` is made for, in pixels."""
         return cast(int, arch["r"][0])
 
+    def image_sizes(self) -> tuple[int, ...]:
+        """List the resolutions, in pixels."""
+        return self.resolutions
+
     def active_blocks(self, arch: Architecture) -> list[Block]:
         """List the blocks that `arch` runs, first to last."""
         genes = zip(self.skeleton.slots, arch["ks"], arch["e"], strict=True)
