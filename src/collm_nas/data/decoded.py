@@ -53,8 +53,8 @@ def decoded(
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
     """Map the file; `None` if there is none, or it is not whole."""
-    try:
-        pixels: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:  # "c", copy on write: torch takes no array that it could not write to
+        pixels: Pixels = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
@@ -77,7 +77,7 @@ def _decode_into(
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
 
 
 def _chunks(split: Split, positions: Sequence[int], view: View, workers: int) -> Iterator[Pixels]:

@@ -122,6 +122,13 @@ class NASBench201(SearchSpace):
         head = 64 * data.classes + data.classes
         return {"macs": macs + head, "params": params + 2 * 64 + head}
 
+    def cost_range(self, metric: str) -> tuple[float, float] | None:
+        """See `SearchSpace`: nothing but convolutions costs anything."""
+        least, most = (
+            self.costs(self.build({"op": [op] * len(EDGES)})) for op in ("none", "nor_conv_3x3")
+        )
+        return (least[metric], most[metric]) if metric in least else None
+
     # -- what a language model reads and writes ---------------------------------------------
 
     def knowledge(self) -> str:
