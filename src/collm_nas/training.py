@@ -21,7 +21,7 @@ import pytorch_lightning as L
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
-from pytorch_lightning.utilities import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from collm_nas.data.base import ImageData
 from collm_nas.data.cache import cache_dir
@@ -42,6 +42,7 @@ from collm_nas.supernet.base import build_supernet
 
 # what the weights depend on: it may not change between two visits of a run
 FIXED = ("searchspace", "data", "recipe", "validation", "keep", "seed")
+OWN = (*FIXED, "trainer", "logger", "pace", "data_workers", "choices")  # keys of this command
 
 
 def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         Stopped: the user interrupted; the same command continues.
         UserError: the configuration does not work, or the training failed for a reason to mend.
     """
+    cfg = _own(cfg)
     with _held(cfg, run_dir):
         start = time.monotonic()
         try:
@@ -75,7 +77,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             "seconds of this visit": round(time.monotonic() - start, 1),
             "phases": phases,
         }
-        if rank_zero_only.rank == 0:
+        if _rank() == 0:
             save_network(weights, network, job, phases[-1]["anchors"]["step"])
             write_atomically(run_dir / "result.json", json.dumps(result, indent=2))
             _tell(result)
@@ -115,13 +117,28 @@ def build_job(cfg: DictConfig, run_dir: Path) -> Job:
     )
 
 
+def _own(cfg: DictConfig) -> DictConfig:
+    """Return the part of the shared config that a training reads."""
+    values = {k: v for k in OWN if (v := cfg[k]) is not None}
+    resolved = {
+        k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v
+        for k, v in values.items()
+    }
+    return OmegaConf.create(resolved)
+
+
+def _rank() -> int:
+    """Return the number of this process among all that train together."""
+    return int(getattr(rank_zero_only, "rank", None) or 0)
+
+
 @contextmanager
 def _held(cfg: DictConfig, run_dir: Path) -> Iterator[None]:
     """Hold the run directory, in the first process only; keep Lightning from chatting."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
-    if rank_zero_only.rank:
+    if _rank():
         yield
         return
     with open_run(cfg, run_dir, FIXED):
@@ -163,7 +180,7 @@ def _trainer(cfg: DictConfig, recipe: Recipe, **parts: Any) -> L.Trainer:
 def _loggers(cfg: DictConfig, run_dir: Path, phase: Phase) -> Sequence[Logger]:
     """Return Lightning's loggers: CSV always, W&B if it is chosen (logger=wandb)."""
     csv = CSVLogger(run_dir / "phases" / phase.name, name="", version="metrics")
-    if cfg.choices.logger != "wandb" or rank_zero_only.rank:
+    if cfg.choices.logger != "wandb" or _rank():
         return [csv]
     id_file = run_dir / f"wandb_id_{phase.name}"
     if not id_file.exists():

@@ -30,6 +30,6 @@ def average_over_processes(parameters: Sequence[nn.Parameter]) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    pieces = flat.split([gradient.numel() for gradient in gradients])
+    pieces = torch.split(flat, [gradient.numel() for gradient in gradients])
     for gradient, piece in zip(gradients, pieces, strict=True):
         gradient.copy_(piece.view(gradient.shape))

@@ -28,7 +28,7 @@ Example = tuple[Pixels, int]  # bytes (size, size, 3), label
 class Item(NamedTuple):
     """One image of a batch."""
 
-    index: int  # in the split
+    image: int  # its place in the split
     size: int  # side in pixels
     position: int  # in the endless stream of images of a training: draws are keyed by it
 
@@ -103,8 +103,8 @@ class AugmentedImages(Dataset[Example]):
 
     def __getitem__(self, item: Item) -> Example:
         seed = key(self.seed, "image", item.position)
-        pixels = self.augmentation.image(self.split.read(item.index), item.size, seed)
-        return pixels, self.split.labels[item.index]
+        pixels = self.augmentation.image(self.split.read(item.image), item.size, seed)
+        return pixels, self.split.labels[item.image]
 
 
 def batches(
