@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.architecture import NothingFeasible
 from collm_nas.archive import Archive
-from collm_nas.data.base import DataUnavailable
+from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
@@ -202,7 +202,7 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
                 cfg.constraint_mode,
                 on_round,
             )
-        except (NothingFeasible, DataUnavailable) as error:
+        except (NothingFeasible, DataUnavailable, BrokenImage) as error:
             raise UserError(str(error)) from error
         except (CapReached, LLMUnavailable) as stop:
             return str(stop), False
