@@ -20,7 +20,7 @@ LAYERS = [
     {"search", "logger"},
     {"report"},
     {"session", "training"},
-    {"estimate", "compose", "testing"},
+    {"estimate", "compose", "testing", "__init__"},
 ]
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)
 WITHOUT_TORCH = ("searchspace", "strategy", "llm", "search", "archive", "problem", "session")

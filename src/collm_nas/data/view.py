@@ -38,11 +38,16 @@ class View:
     random_crop: bool = False
     seed: int = 0
 
+    @property
+    def shorter_side(self) -> int:
+        """Return what the shorter side is scaled to before the crop, in pixels."""
+        return math.ceil(round(self.size / self.crop_ratio, 6))
+
     def apply(self, image: Image.Image, position: int) -> Pixels:
         """Return the bytes (size, size, 3), RGB."""
         if self.random_crop:
             return self._random_crop(image, random.Random(f"{self.seed}/{position}"))
-        shorter = math.ceil(round(self.size / self.crop_ratio, 6))
+        shorter = self.shorter_side
         width, height = image.size
         scale = shorter / min(width, height)
         # the shorter side exactly, the longer one cut off, as torchvision and the papers' code
