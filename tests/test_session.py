@@ -197,7 +197,9 @@ def test_ctrl_c_stops_and_the_same_command_continues(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("strategy", options("strategy"))
 def test_every_strategy_builds_and_searches(strategy, tmp_path):
-    config = search_config("budget.evaluations=12", strategy=strategy)
+    of_another_space = strategy in ("evolution_ofa", "evolution_autoformer")
+    rates = ["strategy.mutation_rate=0.1"] if of_another_space else []
+    config = search_config("budget.evaluations=12", *rates, strategy=strategy)
     assert session.run(config, tmp_path / "run")["evaluations"] == 12
 
 

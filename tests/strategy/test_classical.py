@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from collm_nas.architecture import Architecture, Value
 from collm_nas.archive import Archive, Record, Round
+from collm_nas.hardware.closed_form import ClosedForm
+from collm_nas.problem import Problem
+from collm_nas.run import build
 from collm_nas.search import Budget, run_search
-from collm_nas.strategy.encoding import option_indices
+from collm_nas.searchspace.autoformer import AutoFormer
+from collm_nas.searchspace.encoding import one_hot, option_indices
+from collm_nas.searchspace.mobilenet import MobileNet
+from collm_nas.searchspace.shufflenet import ShuffleNet
 from collm_nas.strategy.evolution import Evolution
-from collm_nas.strategy.gp import GaussianProcess, normal_scores, one_hot
+from collm_nas.strategy.gp import GaussianProcess, normal_scores
 from collm_nas.strategy.local_search import LocalSearch
 from collm_nas.strategy.regularized_evolution import RegularizedEvolution
 from collm_nas.strategy.reinforce import Reinforce
 from collm_nas.strategy.untried import known, untried
-from tests.conftest import SHARED, ToyWorld
+from tests.conftest import SHARED, ToyWorld, load
 from tests.strategy.toy import Staircase, WiderIsBetter, staircase
 
 TABLE = SHARED / "data" / "nasbench201.csv.xz"
@@ -32,6 +40,10 @@ def cell(digits: str) -> Architecture:
 
 def stairs(*widths: Value) -> Architecture:
     return Architecture.of({"depth": [len(widths)], "width": widths})
+
+
+def share(items: Sequence[object], wanted: object) -> float:
+    return sum(item == wanted for item in items) / len(items)
 
 
 def differences(a: Architecture, b: Architecture) -> int:
@@ -111,6 +123,55 @@ class TestEvolution:
         strategy = Evolution(problem, 0, 10, 5, mutants=3, crossovers=2, mutation_rate=0.1)
         assert len(strategy.propose(archive).proposals) == 9
 
+    def test_a_rate_for_two_variables_redraws_both_at_a_position(self):
+        space, rng = MobileNet(width=1.0), random.Random(0)
+        parent = space.build({"r": [224], "d": [4] * 5, "ks": [3] * 20, "e": [3] * 20})
+        rates = {"r": 0.0, "d": 0.0, "ks+e": 0.5}
+        children = [space.mutate(parent, rng, rates) for _ in range(400)]
+        moved = [[(k != 3, e != 3) for k, e in zip(c["ks"], c["e"], strict=True)] for c in children]
+        blocks = [block for child in moved for block in child]
+        assert {(c["r"], c["d"]) for c in children} == {((224,), (4,) * 5)}
+        # a block is drawn with 1/2, and then each of its genes changes with 2/3
+        assert share(blocks, (True, True)) == pytest.approx(1 / 2 * 4 / 9, abs=0.02)
+        assert share(blocks, (True, False)) == pytest.approx(1 / 2 * 2 / 9, abs=0.02)
+
+    @pytest.mark.parametrize(
+        ("rates", "message"),
+        [
+            ({"r": 0.1, "ks+e": 0.1}, "one rate for each of d, e, ks, r, got ks.e, r"),
+            ({"r": 0.1, "d": 0.1, "ks": 0.2, "ks+e": 0.1}, "one rate for each of"),
+            ({"r": 0.1, "d+ks": 0.1, "e": 0.1}, "d and ks differ in their numbers of genes"),
+        ],
+    )
+    def test_rates_that_do_not_fit_the_space_are_refused(self, rates, message):
+        space = MobileNet()
+        with pytest.raises(ValueError, match=message):
+            Evolution(Problem(space, ClosedForm(space)), 0, 4, 2, 3, 2, mutation_rate=rates)
+
+    @pytest.mark.parametrize(
+        ("name", "space", "settings"),
+        [
+            ("evolution_ofa", MobileNet(), (100, 25, 50, 50)),
+            ("evolution_spos", ShuffleNet(), (50, 10, 25, 25)),
+            ("evolution_autoformer", AutoFormer(), (50, 10, 25, 25)),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_the_searches_of_the_supernet_papers_breed_in_their_spaces(
+        self, name, space, settings, archive
+    ):
+        problem = Problem(space, ClosedForm(space), objective="val_accuracy")
+        strategy = load("search", f"strategy={name}", "llm=scripted").strategy
+        search = build(
+            OmegaConf.create({"seed": 0, "strategy": strategy}).strategy, problem=problem
+        )
+        population, parents, mutants, crossovers = settings
+        assert (search.population, search.parents) == (population, parents)
+        first = search.propose(archive).proposals
+        assert len(first) == population
+        tell(archive, *((p.candidate, 50.0 + i) for i, p in enumerate(first)))
+        assert len(search.propose(archive).proposals) == mutants + crossovers
+
     def test_settings_that_do_not_fit_are_all_named(self, problem):
         with pytest.raises(
             ValueError, match=r"parents must be between(.|\n)*each of op, got depth"
@@ -168,7 +229,7 @@ class TestReinforce:
             reward = archive.score(record)
             numerator = 0.9 * numerator + 0.1 * reward
             denominator = 0.9 * denominator + 0.1
-            chosen = option_indices(problem.space, record.arch)
+            chosen = option_indices(problem.space.variables, record.arch)
             log_likelihood = sum(
                 torch.log_softmax(row, 0)[i] for row, i in zip(rows, chosen, strict=True) if i >= 0
             )
@@ -215,7 +276,7 @@ class TestGaussianProcess:
         assert scores.tolist() == normal_scores([-1000.0, 1.0, 2.0, 2.0]).tolist()
 
     def test_each_active_gene_has_one_column_and_inactive_ones_none(self):
-        features = one_hot(Staircase(2), [stairs(32), stairs(8, 16)])
+        features = one_hot(Staircase(2).variables, [stairs(32), stairs(8, 16)])
         assert features.tolist() == [[1, 0, 0, 0, 1, 0, 0, 0], [0, 1, 1, 0, 0, 0, 1, 0]]
 
 

@@ -6,6 +6,7 @@ A new conf/strategy/*.yaml is tested without new code.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from collm_nas.run import build
 from collm_nas.search import Budget, run_search
 from collm_nas.session import ROLES
 from collm_nas.strategy.base import SearchStrategy
-from tests.conftest import CONF, ToyWorld, options
+from tests.conftest import ToyWorld, load, options
 from tests.strategy.toy import Staircase, WiderIsBetter, staircase
 
 ENDLESS = 1_000_000
@@ -27,8 +28,15 @@ Make = Callable[..., SearchStrategy]
 
 
 def config(name: str, seed: int = 0) -> DictConfig:
-    strategy = OmegaConf.load(CONF / "strategy" / f"{name}.yaml")
-    return OmegaConf.create({"seed": seed, "strategy": strategy})
+    return OmegaConf.create({"seed": seed, "strategy": settings(name)})
+
+
+@cache
+def settings(name: str) -> DictConfig:
+    strategy = load("search", f"strategy={name}", "llm=scripted").strategy
+    if OmegaConf.is_dict(strategy.get("mutation_rate")):
+        strategy.mutation_rate = 0.1  # instead of rates for the variables of another space
+    return strategy
 
 
 def without_llm() -> Iterator[str]:

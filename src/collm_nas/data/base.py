@@ -59,3 +59,7 @@ class ImageData(ABC):
 
 class DataUnavailable(ValueError):
     """A data set is missing or broken; the message says what was expected where."""
+
+
+class BrokenImage(ValueError):
+    """An image cannot be decoded; the message names its file."""

@@ -28,7 +28,8 @@ class Evolution:
         parents: how many of the best breed.
         mutants: children per generation that are mutations of one parent.
         crossovers: children per generation that take each gene from either of two parents.
-        mutation_rate: probability that a gene is redrawn: one for all, or one per variable.
+        mutation_rate: probability that a gene is redrawn: one for all, or one per variable, where
+            `ks+e` is a rate for both, whose genes at one position are redrawn together.
 
     Raises:
         ValueError: the numbers do not fit each other, or the rates do not fit the space.
@@ -90,10 +91,22 @@ def _misfits(
             f"strategy.parents must be between 2 and strategy.population, {population}, "
             f"got {parents}"
         )
-    variables = {v.name for v in space.variables}
-    if isinstance(rate, Mapping) and set(rate) != variables:
-        problems.append(
-            f"strategy.mutation_rate must have a rate for each of {', '.join(sorted(variables))}, "
-            f"got {', '.join(sorted(rate))}"
-        )
+    if isinstance(rate, Mapping):
+        problems += _wrong_rates(rate, space)
     return problems
+
+
+def _wrong_rates(rates: Mapping[str, float], space: SearchSpace) -> list[str]:
+    counts = {v.name: v.count for v in space.variables}
+    groups = [key.split("+") for key in rates]
+    if sorted(name for group in groups for name in group) != sorted(counts):
+        return [
+            f"strategy.mutation_rate must have one rate for each of {', '.join(sorted(counts))}, "
+            f"got {', '.join(sorted(rates))}"
+        ]
+    return [
+        f"strategy.mutation_rate: {' and '.join(group)} differ in their numbers of genes, so each "
+        "needs a rate of its own"
+        for group in groups
+        if len({counts[name] for name in group}) > 1
+    ]

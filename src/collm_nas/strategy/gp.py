@@ -20,12 +20,9 @@ from numpy.typing import NDArray
 from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive, Record
 from collm_nas.problem import Problem
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.searchspace.encoding import Features, one_hot
 from collm_nas.strategy.base import Batch, round_rng
-from collm_nas.strategy.encoding import INACTIVE, gene_variables, option_indices
 from collm_nas.strategy.untried import SMALL, known, untried
-
-Features = NDArray[np.float64]  # (architectures, options of all genes)
 
 ELITE = 10  # how many of the best are mutated where a space is too large to list
 MUTANTS = SAMPLES = 500  # candidates there, per round
@@ -52,7 +49,7 @@ class GaussianProcess:
         self.batch_size = batch_size
         space = problem.space
         self.listed = list(space.architectures()) if space.size() <= SMALL else []
-        self.listed_features = one_hot(space, self.listed)
+        self.listed_features = one_hot(space.variables, self.listed)
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
@@ -80,31 +77,20 @@ class GaussianProcess:
 
         draws = [mutant] * MUTANTS + [self.problem.sample] * SAMPLES
         candidates = untried(self.problem, archive, rng, draws)
-        return candidates, one_hot(self.problem.space, candidates)
+        return candidates, one_hot(self.problem.space.variables, candidates)
 
     def _upper_bounds(
         self, tried: Sequence[Record], archive: Archive, features: Features
     ) -> NDArray[np.float64]:
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        known_features = one_hot(self.problem.space, [r.arch for r in tried if r.arch is not None])
+        archs = [r.arch for r in tried if r.arch is not None]
+        features_tried = one_hot(self.problem.space.variables, archs)
         scores = normal_scores([archive.score(r) for r in tried])
         with threadpool_limits(1):  # small matrices: faster, and sums keep their order
-            mean, sd = _fit(known_features, scores).predict(features, return_std=True)
+            mean, sd = _fit(features_tried, scores).predict(features, return_std=True)
         bounds: NDArray[np.float64] = mean + self.exploration * sd
         return bounds
-
-
-def one_hot(space: SearchSpace, archs: Sequence[Architecture]) -> Features:
-    """Encode each gene by one column per option; inactive genes are all zero."""
-    sizes = [len(v.options) for v in gene_variables(space)]
-    first_columns = np.concatenate([[0], np.cumsum(sizes)])
-    features = np.zeros((len(archs), first_columns[-1]))
-    for row, arch in zip(features, archs, strict=True):
-        indices = np.array(option_indices(space, arch))
-        active = indices != INACTIVE
-        row[first_columns[:-1][active] + indices[active]] = 1
-    return features
 
 
 def normal_scores(values: Sequence[float]) -> NDArray[np.float64]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from collm_nas.architecture import Architecture, Value
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
+from collm_nas.searchspace.encoding import INACTIVE, gene_variables, option_indices
 from collm_nas.strategy.base import Batch, round_rng
-from collm_nas.strategy.encoding import INACTIVE, gene_variables, option_indices
 from collm_nas.strategy.untried import untried
 
 Matrix = NDArray[np.float64]  # (genes, options); a gene with fewer options is padded
@@ -85,7 +85,7 @@ class Reinforce:
 
     def _initial_logits(self) -> Matrix:
         rng = random.Random(f"{self.seed}/logits")
-        options = [len(v.options) for v in gene_variables(self.problem.space)]
+        options = [len(v.options) for v in gene_variables(self.problem.space.variables)]
         logits = np.full((len(options), max(options)), -np.inf)
         for row, count in zip(logits, options, strict=True):
             row[:count] = [rng.gauss(0, INITIAL_SD) for _ in range(count)]
@@ -93,7 +93,7 @@ class Reinforce:
 
     def _gradient(self, logits: Matrix, arch: Architecture) -> Matrix:
         """Return the gradient of the log-likelihood of the active genes of `arch`."""
-        chosen = np.array(option_indices(self.problem.space, arch))
+        chosen = np.array(option_indices(self.problem.space.variables, arch))
         active = np.flatnonzero(chosen != INACTIVE)
         gradient = np.zeros_like(logits)
         gradient[active] = -_softmax(logits[active])

@@ -1,0 +1,81 @@
+"""The accuracy that a predictor expects, instead of one that is measured.
+
+This is how once-for-all networks are searched (Cai et al., 2020, https://arxiv.org/abs/1908.09791).
+A number takes a tenth of a millisecond and is no accuracy: docs/predictor.md says what it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from collm_nas.architecture import Architecture, Value
+from collm_nas.evaluator import predictor_file
+from collm_nas.evaluator.predictor_file import OFA_SPACE, Meaning
+from collm_nas.problem import Metrics
+from collm_nas.searchspace.base import SearchSpace, Variable
+
+DIGITS = 6  # of a percentage; later ones depend on the machine's order of summation
+
+
+class PredictorEvaluator:
+    """Predicts accuracies of the subnets of one supernet.
+
+    Args:
+        space: the one that the predictor was trained for, of the same width; it may be narrower.
+        file: a predictor, see `predictor_file`.
+        extrapolate: accept options of `space` that the training data did not have.
+
+    Raises:
+        ValueError: the file holds no predictor, or none for `space`.
+    """
+
+    objective = "predicted_accuracy"
+
+    def __init__(self, space: SearchSpace, file: str, extrapolate: bool = False) -> None:
+        self.predictor = predictor_file.read(Path(file).expanduser())
+        if problems := list(_misfits(self.predictor.meaning, space, extrapolate)):
+            head = f"evaluator.file={file} does not fit the space:"
+            raise ValueError("\n  ".join([head, *problems]))
+
+    def evaluate(self, arch: Architecture) -> Metrics:
+        """Return `{"predicted_accuracy": percent}`; see `Evaluator`."""
+        return {self.objective: round(float(self.predictor.predict([arch])[0]), DIGITS)}
+
+
+def _misfits(meaning: Meaning, space: SearchSpace, extrapolate: bool) -> Iterator[str]:
+    if space.identity != meaning.space:
+        remedy = ": searchspace.width=1.0" if meaning.space == OFA_SPACE else ""
+        yield f"it knows subnets of {meaning.space}, not of {space.identity}{remedy}"
+        return
+    variables = {v.name: v for v in space.variables}
+    for column in meaning.columns:
+        own = variables.get(column.name)
+        if own is None or own.count != column.count:
+            yield f"it expects {column.count} genes of {column.name}"
+        else:
+            yield from _foreign_options(own, column, meaning, extrapolate)
+
+
+def _foreign_options(
+    own: Variable, column: Variable, meaning: Meaning, extrapolate: bool
+) -> Iterator[str]:
+    trained = meaning.trained.get(own.name, column.options)
+    unknown = [o for o in own.options if o not in column.options]
+    untrained = [o for o in own.options if o in column.options and o not in trained]
+    remedy = " Narrow the space, e.g. searchspace.resolutions=[…]" if own.name == "r" else ""
+    if unknown:
+        yield (
+            f"it has no input for {own.name} = {_listed(unknown)}, only for "
+            f"{_listed(column.options)}.{remedy}"
+        )
+    if untrained and not extrapolate:
+        yield (
+            f"it was trained on {own.name} = {_listed(trained)} alone and only guesses for "
+            f"{_listed(untrained)}.{remedy}{', or accept' if remedy else ' Accept'} guesses: "
+            "evaluator.extrapolate=true"
+        )
+
+
+def _listed(options: Sequence[Value]) -> str:
+    return ", ".join(map(str, options))
