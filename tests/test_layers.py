@@ -19,7 +19,7 @@ LAYERS = [
     {"strategy", "hardware", "recipe", "export"},
     {"search", "logger"},
     {"report"},
-    {"session", "training"},
+    {"session", "training", "evaluation"},
     {"estimate", "compose", "testing", "__init__"},
 ]
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from collm_nas.architecture import Architecture, InvalidArchitecture
@@ -107,7 +107,7 @@ def save_subnet(
     }
     weights = {name: t.detach().cpu().contiguous() for name, t in subnet.state_dict().items()}
     partial = folder / f".{WEIGHTS}.part"
-    save_file(weights, partial)
+    partial.write_bytes(save(weights))
     os.replace(partial, folder / WEIGHTS)
     partial = folder / f".{CONFIG}.part"
     partial.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
