@@ -79,9 +79,10 @@ def _require_layout(root: Path) -> None:
     missing = [name for name in ("train", "val") if not (root / name).is_dir()]
     if missing:
         raise DataUnavailable(
-            f"ImageNet is not in {root}: there is no {' and no '.join(missing)}. It should hold train/ and val/ "
-            f"with one folder for each class (config key: data.root, or the environment variable "
-            f"IMAGENET). It is to be had from https://image-net.org/download, with an account"
+            f"ImageNet is not in {root}: there is no {' and no '.join(missing)}. It should be "
+            f"train/ and val/ with one folder for each class (config key: data.root, or the "
+            f"environment variable IMAGENET), and is to be had from "
+            f"https://image-net.org/download, with an account"
         )
     if not any(path.is_dir() for path in (root / "val").iterdir()):
         raise DataUnavailable(f"{root / 'val'} has no folders of classes in it. {SORT_VAL}")

@@ -17,6 +17,7 @@ import torch
 
 from collm_nas.architecture import Architecture
 from collm_nas.data.base import ImageData
+from collm_nas.data.cache import cache_dir
 from collm_nas.data.pixels import PixelFormat, pixel_format
 from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.evaluator.images import ProtocolImages
@@ -28,7 +29,7 @@ from collm_nas.problem import EvaluationFailed, Metrics
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import Supernet, supernet_class
 from collm_nas.supernet.checkpoint import load_supernet, supernet_info
-from collm_nas.supernet.download import WeightsUnavailable, cache_dir, supernet_file
+from collm_nas.supernet.download import WeightsUnavailable, supernet_file
 
 ATTEMPTS = 2  # at a candidate whose process dies
 
