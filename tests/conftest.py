@@ -39,6 +39,7 @@ class ToyWorld:
     """An evaluator without data: convolutions are good, and an absent edge is bad."""
 
     objective = "val_accuracy"
+    protocol = "toy"
 
     def __init__(self) -> None:
         self.asked: list[Architecture] = []

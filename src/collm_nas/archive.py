@@ -33,6 +33,7 @@ class Record:
     metrics: Metrics = field(default_factory=dict)
     reason: str = ""  # why it is not feasible, in words an LLM can act on
     text: str = ""  # what the LLM wrote
+    protocol: str = ""  # how it was evaluated, if it was
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def _round_to_json(round_: Round) -> dict[str, Any]:
                 "metrics": dict(r.metrics),
                 "reason": r.reason,
                 "text": r.text,
+                "protocol": r.protocol,
             }
             for r in round_.records
         ],

@@ -47,6 +47,7 @@ class MadeUp:
     """Accuracies that only look like some."""
 
     objective = "val_accuracy"
+    protocol = "made up"
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """See `Evaluator`."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Protocol, TypeGuard
 
 from collm_nas.architecture import Architecture, NothingFeasible
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.searchspace.base import SearchSpace, ranges
 
 Metrics = Mapping[str, float]
 
@@ -25,9 +25,11 @@ class Evaluator(Protocol):
     """Measures how good an architecture is. Must be safe to call from several threads.
 
     `objective` names the metric to maximise; its name says the split, e.g. `val_accuracy`.
+    `protocol` names how the numbers come about: numbers of two protocols are not comparable.
     """
 
     objective: str
+    protocol: str
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """Return at least the objective, e.g. `{"val_accuracy": 91.6}` (percent).
@@ -84,8 +86,14 @@ class Problem:
         return "; ".join(miss for miss in misses if miss)
 
     def is_feasible(self, arch: Architecture) -> bool:
-        """Tell whether `arch` meets the limits."""
-        return not self.limits or not self.violations(self.hardware.costs(arch))
+        """Tell whether `arch` meets the limits; what is measured is asked for last."""
+        if not self.limits:
+            return True
+        own = self.space.costs(arch)
+        free = (limit for limit in self.limits if limit.metric in self._closed_form)
+        if any(limit.violation(own[limit.metric]) for limit in free):
+            return False
+        return not self.violations(self.hardware.costs(arch))
 
     def sample(self, rng: random.Random) -> Architecture:
         """Draw uniformly from the architectures that meet the limits.
@@ -120,12 +128,16 @@ class Problem:
         Raises:
             NothingFeasible: none did in `attempts` draws.
         """
+        seen: list[Metrics] = []
         for _ in range(attempts):
             if self.is_feasible(arch := draw(rng)):
                 return arch
+            seen.append(self.hardware.costs(arch))
+        bounds = [(limit.metric, limit.minimum, limit.maximum) for limit in self.limits]
         raise NothingFeasible(
             f"no architecture within the limits in {attempts:,} draws: "
-            f"{'; '.join(map(str, self.limits))}. Widen the limits (config key: limits)."
+            f"{'; '.join(map(str, self.limits))}. Seen in these draws (not exact) were "
+            f"{ranges(seen, bounds)}. Widen the limits (config key: limits)."
         )
 
 
@@ -157,6 +169,12 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(parsed)
+
+
+def costs_of(metrics: Metrics, objective: str) -> dict[str, float]:
+    """Return the costs among the metrics of a record: not what was measured on its split."""
+    split = objective.removesuffix("accuracy")
+    return {name: value for name, value in metrics.items() if not name.startswith(split)}
 
 
 def amount(value: float) -> str:

@@ -21,8 +21,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 MISSING = "(not set)"
-ROLE = re.compile(r"^strategy\.(navigator|generator|llm)\.")  # interpolations of llm.model
-FREE = ("timeout_s", "retries", "threads", "api_key_env")  # ends of keys that change no result
+# what a node took over from elsewhere -> the key that sets it
+ORIGINS = {
+    r"^strategy\.(navigator|generator|llm)\.": "llm.model.",
+    r"^evaluator\.data\.node\.": "data.",
+}
+# ends of keys that change no result; the evaluator's protocol tells files apart by their content
+FREE = (
+    *("timeout_s", "retries", "threads", "api_key_env"),
+    *("evaluator.supernet", "evaluator.data.node.root", "evaluator.device", "evaluator.workers"),
+)
 
 
 class UserError(Exception):
@@ -103,9 +111,7 @@ def environment() -> dict[str, Any]:
 
 
 def _refuse_missing(cfg: DictConfig, fixed: Sequence[str]) -> None:
-    missing = {
-        ROLE.sub("llm.model.", key) for key, value in _flat(cfg, fixed).items() if value == "???"
-    }
+    missing = {_origin(key) for key, value in _flat(cfg, fixed, free=()).items() if value == "???"}
     if missing:
         raise UserError("\n".join(f"{key} is not set: {key}=…" for key in sorted(missing)))
 
@@ -133,8 +139,14 @@ def _refuse_changes(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> Non
         )
 
 
-def _flat(cfg: Any, keys: Sequence[str]) -> dict[str, Any]:
-    """Return the leaves of `keys` by their dotted names."""
+def _origin(key: str) -> str:
+    for pattern, prefix in ORIGINS.items():
+        key = re.sub(pattern, prefix, key)
+    return key
+
+
+def _flat(cfg: Any, keys: Sequence[str], free: tuple[str, ...] = FREE) -> dict[str, Any]:
+    """Return the leaves of `keys` by their dotted names, without those that end in `free`."""
     values = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(values, dict)
     flat: dict[str, Any] = {}
@@ -143,7 +155,7 @@ def _flat(cfg: Any, keys: Sequence[str]) -> dict[str, Any]:
         if isinstance(value, dict):
             for key, child in value.items():
                 walk(f"{prefix}.{key}", child)
-        elif not prefix.endswith(FREE):
+        elif not prefix.endswith(free):
             flat[prefix] = value
 
     for key in keys:

@@ -134,7 +134,8 @@ def _evaluate(record: Record, evaluator: Evaluator, constraint_mode: ConstraintM
         return record
     assert record.arch is not None
     try:
-        return replace(record, metrics={**record.metrics, **evaluator.evaluate(record.arch)})
+        metrics = {**record.metrics, **evaluator.evaluate(record.arch)}
+        return replace(record, metrics=metrics, protocol=evaluator.protocol)
     except EvaluationFailed as error:
         return replace(record, verdict="failed", reason=str(error))
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.architecture import NothingFeasible
 from collm_nas.archive import Archive
+from collm_nas.data.base import DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
@@ -68,6 +69,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             totals,
             strategy=cfg.choices.strategy,
             llm=label(parts.models),
+            protocol=parts.evaluator.protocol,
             stopped=stopped,
             finished=finished,
             seconds={
@@ -184,7 +186,7 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
     with show as progress:
 
         def on_round(archive: Archive) -> None:
-            snapshot = Snapshot.of(archive, parts.ledger.totals())
+            snapshot = Snapshot.of(archive, parts.ledger.totals(), parts.evaluator.protocol)
             progress.show(snapshot)
             logger.log_round(snapshot)
             _check_wall_time(cfg.caps.wall_seconds, time.monotonic() - start)
@@ -200,7 +202,7 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
                 cfg.constraint_mode,
                 on_round,
             )
-        except NothingFeasible as error:
+        except (NothingFeasible, DataUnavailable) as error:
             raise UserError(str(error)) from error
         except (CapReached, LLMUnavailable) as stop:
             return str(stop), False

@@ -15,7 +15,8 @@ class Terminal(io.StringIO):
 
 SNAPSHOT = Snapshot(
     round=2, evaluations=24, best=91.234, duplicates=3, invalid=1, infeasible=0,
-    llm_calls=6, tokens=12_345, usd=0.012, strategy="# SUMMARY\nPrefer [bold] 3x3.\n- and skips",
+    llm_calls=6, tokens=12_345, usd=0.012, protocol="clean:0",
+    strategy="# SUMMARY\nPrefer [bold] 3x3.\n- and skips",
 )  # fmt: skip
 
 

@@ -4,17 +4,16 @@ import json
 import random
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
 from collm_nas.architecture import Architecture, InvalidArchitecture
 from collm_nas.run import build
 from collm_nas.searchspace.mobilenet import MobileNet
 from collm_nas.searchspace.mobilenet_published import PUBLISHED, SPECIALISED
+from tests.conftest import load
 from tests.ofa_goldens import TINY, golden, largest, smallest, wire
 
 SPACES = {
@@ -22,7 +21,6 @@ SPACES = {
     "opaque": MobileNet(names="opaque", order_seed=1),
     "tiny": MobileNet(**TINY),
 }
-CONF = Path(__file__).parents[2] / "conf" / "searchspace"
 seeds = st.integers(0, 2**32)
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
 
@@ -288,7 +286,7 @@ def test_choices_must_be_the_known_ones() -> None:
     ],
 )
 def test_configurations_build_their_space(name: str, identity: str) -> None:
-    space = build(OmegaConf.load(CONF / f"{name}.yaml"))
+    space = build(load("search", f"searchspace={name}").searchspace)
     assert space.identity == identity
 
 

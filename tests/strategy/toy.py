@@ -42,6 +42,7 @@ class WiderIsBetter:
     """
 
     objective = "val_accuracy"
+    protocol = "toy"
 
     def __init__(self, patience: int = 1_000_000) -> None:
         self.patience = patience

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor
 
 from collm_nas.searchspace.mobilenet import MobileNet
@@ -22,6 +23,7 @@ from collm_nas.supernet.checkpoint import (
     official_weights,
     rename,
     save_supernet,
+    supernet_info,
 )
 from collm_nas.supernet.ofa import OFASupernet, official_names
 from tests.ofa_goldens import TINY, golden, largest, randomise
@@ -46,22 +48,24 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path, supernet: OFASupernet) -> None:
-    save_supernet(tmp_path / "supernet.pt", supernet, SPACE)
-    loaded = load_supernet(tmp_path / "supernet.pt", SPACE)
+    save_supernet(tmp_path / "supernet.safetensors", supernet, SPACE)
+    loaded = load_supernet(tmp_path / "supernet.safetensors", SPACE)
     assert_equal(loaded.state_dict(), supernet.state_dict())
-    assert [p.name for p in tmp_path.iterdir()] == ["supernet.pt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["supernet.safetensors"]
 
 
 def test_how_a_space_is_told_does_not_matter(tmp_path: Path, supernet: OFASupernet) -> None:
-    save_supernet(tmp_path / "supernet.pt", supernet, SPACE)
-    load_supernet(tmp_path / "supernet.pt", MobileNet(**TINY, names="opaque", order_seed=4))
+    save_supernet(tmp_path / "supernet.safetensors", supernet, SPACE)
+    load_supernet(
+        tmp_path / "supernet.safetensors", MobileNet(**TINY, names="opaque", order_seed=4)
+    )
 
 
 def test_another_space_is_refused_and_both_are_shown(tmp_path: Path, supernet: OFASupernet) -> None:
-    save_supernet(tmp_path / "supernet.pt", supernet, SPACE)
+    save_supernet(tmp_path / "supernet.safetensors", supernet, SPACE)
     other = MobileNet(**{**TINY, "num_classes": 100})
     with pytest.raises(WrongCheckpoint) as error:
-        load_supernet(tmp_path / "supernet.pt", other)
+        load_supernet(tmp_path / "supernet.safetensors", other)
     assert SPACE.identity in str(error.value)
     assert other.identity in str(error.value)
     assert "searchspace" in str(error.value)
@@ -70,18 +74,51 @@ def test_another_space_is_refused_and_both_are_shown(tmp_path: Path, supernet: O
 def test_a_failed_save_leaves_the_file_that_was_there(
     tmp_path: Path, supernet: OFASupernet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "supernet.pt"
+    path = tmp_path / "supernet.safetensors"
     save_supernet(path, supernet, SPACE)
     before = path.read_bytes()
 
-    def full_disk(content: Any, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full_disk(path: Path, content: bytes) -> None:
+        path.write_text("half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(torch, "save", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_supernet(path, supernet, SPACE)
     assert path.read_bytes() == before
+
+
+def test_a_file_tells_what_it_is(tmp_path: Path, supernet: OFASupernet) -> None:
+    path = tmp_path / "supernet.safetensors"
+    save_supernet(path, supernet, SPACE, {"pixels": "imagenet", "step": "7"})
+    info = supernet_info(path)
+    assert (info["space"], info["pixels"], info["step"]) == (SPACE.identity, "imagenet", "7")
+    torch.save(supernet.state_dict(), tmp_path / "released")
+    assert supernet_info(tmp_path / "released") == {}
+
+
+def test_equal_weights_make_equal_files(tmp_path: Path, supernet: OFASupernet) -> None:
+    info = {key: key for key in "zyxwvutsrq"}  # more than one order is likely
+    save_supernet(tmp_path / "one", supernet, SPACE, info)
+    supernet.to(memory_format=torch.channels_last)
+    save_supernet(tmp_path / "other", supernet, SPACE, dict(reversed(info.items())))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+@pytest.mark.parametrize("size", [9, 100, -1])
+def test_a_torn_file_of_ours_is_refused(tmp_path: Path, supernet: OFASupernet, size: int) -> None:
+    path = tmp_path / "supernet.safetensors"
+    save_supernet(path, supernet, SPACE)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(WrongCheckpoint, match="is damaged"):
+        load_supernet(path, SPACE)
+
+
+def test_weights_of_others_in_safetensors_are_read(tmp_path: Path, supernet: OFASupernet) -> None:
+    older_names = {older(name): tensor for name, tensor in supernet.state_dict().items()}
+    save_file(older_names, tmp_path / "converted")
+    loaded = load_supernet(tmp_path / "converted", SPACE)
+    assert_equal(loaded.state_dict(), supernet.state_dict())
 
 
 # -- released files -------------------------------------------------------------------------------

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
-from collm_nas.data.base import Split
+from collm_nas.data.base import DataUnavailable, Split
+from collm_nas.data.progress import tracked
 from collm_nas.data.view import Pixels, View
 
-CHUNK = 64  # images that a worker decodes at a time
+CHUNK = 64  # images that are decoded and written together
 
 
 def decoded(
@@ -23,39 +25,75 @@ def decoded(
 ) -> Pixels:
     """Return the images of `split` at `positions`, seen as `view` says: bytes (N, size, size, 3).
 
-    The first call decodes them and writes a file below `cache`; later ones map it, in any process.
+    The first call decodes them, in `workers` threads (Pillow decodes and resizes outside of
+    Python's lock), and writes a file below `cache`; later ones map it, in any process. A file
+    that is not whole is made again.
+
+    Raises:
+        BrokenImage: one of them cannot be decoded; nothing is written.
+        DataUnavailable: the file cannot be written.
     """
     what = f"{split.digest} {asdict(view)} {list(positions)}"
     path = cache / f"{split.name}-{view.size}-{hashlib.sha256(what.encode()).hexdigest()[:24]}.npy"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                _decode_all(split, positions, view, path, workers)
-    pixels: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    return pixels
-
-
-def _decode_all(
-    split: Split, positions: Sequence[int], view: View, path: Path, workers: int
-) -> None:
-    partial = path.with_suffix(".partial")
     shape = (len(positions), view.size, view.size, 3)
-    out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-    starts = range(0, len(positions), CHUNK)
-    chunks = [positions[start : start + CHUNK] for start in starts]
-    if workers == 1 or len(chunks) == 1:
-        for start, chunk in zip(starts, chunks, strict=True):
-            out[start : start + CHUNK] = _decode(split, chunk, view)
-    else:
-        with ProcessPoolExecutor(workers) as pool:
-            results = pool.map(_decode, [split] * len(chunks), chunks, [view] * len(chunks))
-            for start, pixels in zip(starts, results, strict=True):
-                out[start : start + CHUNK] = pixels
-    out.flush()
-    del out
-    os.replace(partial, path)
+    if (found := _mapped(path, shape)) is not None:
+        return found
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # a second process waits, and finds the file
+            if (found := _mapped(path, shape)) is None:
+                found = _decode_into(path, split, positions, view, workers)
+        return found
+    except OSError as error:
+        raise DataUnavailable(
+            f"cannot write the decoded images to {path} ({np.prod(shape) / 1e9:.2f} GB): {error}. "
+            f"Make room, or choose another directory by the environment variable COLLM_CACHE."
+        ) from error
 
 
-def _decode(split: Split, positions: Sequence[int], view: View) -> Pixels:
+def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
+    """Map the file; `None` if there is none, or it is not whole."""
+    try:  # "c", copy on write: torch takes no array that it could not write to
+        pixels: Pixels = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
+
+
+def _decode_into(
+    path: Path, split: Split, positions: Sequence[int], view: View, workers: int
+) -> Pixels:
+    """Write the file beside `path` and rename it: a full disk is an error, not half a file."""
+    unfinished = path.with_suffix(".partial")
+    shape = (len(positions), view.size, view.size, 3)
+    try:
+        with unfinished.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for pixels in _chunks(split, positions, view, workers):
+                file.write(pixels.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def _chunks(split: Split, positions: Sequence[int], view: View, workers: int) -> Iterator[Pixels]:
+    """Yield the images in their order; only so many are decoded ahead as fit into any memory."""
+    chunks = [positions[start : start + CHUNK] for start in range(0, len(positions), CHUNK)]
+    window = 4 * workers
+    with ThreadPoolExecutor(workers) as pool:
+        decode = partial(_decode, split, view)
+        results = (
+            pixels
+            for start in range(0, len(chunks), window)
+            for pixels in pool.map(decode, chunks[start : start + window])
+        )
+        title = f"decoding {len(positions):,} images of {split.name}, in parts of {CHUNK}"
+        yield from tracked(results, len(chunks), title)
+
+
+def _decode(split: Split, view: View, positions: Sequence[int]) -> Pixels:
     return np.stack([view.apply(split.read(i), i) for i in positions])

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+
+from collm_nas.data import opencv
 
 Interpolation = Literal["bilinear", "bicubic", "opencv"]
 PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -25,11 +25,11 @@ class View:
     Args:
         size: side of the result in pixels.
         crop_ratio: 0.875 is the usual 224 of 256.
-        interpolation: Pillow's antialiased `bilinear` or `bicubic`; `opencv` is bilinear without
-            antialiasing.
+        interpolation: Pillow's antialiased `bilinear` or `bicubic`; `opencv` is its bilinear, with
+            its rounding of the longer side, as in SPOS.
         random_crop: the training view instead, for batch-norm statistics: a random crop of 8% to
-            100% of the area, scaled to `size`, and flipped half of the time. The draw depends on
-            `seed` and the image's position alone.
+            100% of the area, scaled to `size` by Pillow, and flipped half of the time. The draw
+            depends on `seed` and the image's position alone.
     """
 
     size: int
@@ -42,36 +42,34 @@ class View:
         """Return the bytes (size, size, 3), RGB."""
         if self.random_crop:
             return self._random_crop(image, random.Random(f"{self.seed}/{position}"))
-        shorter = math.ceil(round(self.size / self.crop_ratio, 6))
-        width, height = image.size
-        scale = shorter / min(width, height)
-        # the shorter side exactly, the longer one cut off, as torchvision and the papers' code
-        target = (
-            (shorter, int(shorter * height / width))
-            if width <= height
-            else (int(shorter * width / height), shorter)
-        )
-        resized = image if scale == 1 else self._resize(image, target)
-        left = round((target[0] - self.size) / 2)
-        top = round((target[1] - self.size) / 2)
+        resized = self._resize(image, math.ceil(round(self.size / self.crop_ratio, 6)))
+        left = round((resized.width - self.size) / 2)
+        top = round((resized.height - self.size) / 2)
         return np.asarray(resized.crop((left, top, left + self.size, top + self.size)))
 
+    def _resize(self, image: Image.Image, shorter: int) -> Image.Image:
+        """Make the shorter side exact; the longer is cut to whole pixels as in the papers' code."""
+        if shorter == min(image.size):
+            return image
+        if self.interpolation == "opencv":
+            scale = shorter / min(image.size)
+            width, height = (int(scale * side + 0.5) for side in image.size)
+            return Image.fromarray(opencv.resize(np.asarray(image), width, height))
+        width, height = (int(shorter * side / min(image.size)) for side in image.size)
+        return image.resize((width, height), PILLOW[self.interpolation])
+
     def _random_crop(self, image: Image.Image, rng: random.Random) -> Pixels:
-        box = _crop_box(image.size, rng)
-        crop = self._resize(image.crop(box), (self.size, self.size))
+        filter_ = PILLOW.get(self.interpolation, Image.Resampling.BILINEAR)
+        crop = image.crop(_crop_box(image.size, rng)).resize((self.size, self.size), filter_)
         flipped = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
         return np.asarray(flipped)
 
-    def _resize(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        if self.interpolation != "opencv":
-            return image.resize(size, PILLOW[self.interpolation])
-        pixels_CHW = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
-        resized = F.interpolate(pixels_CHW[None], size[::-1], mode="bilinear")[0]
-        return Image.fromarray(resized.round().byte().permute(1, 2, 0).numpy())
-
 
 def _crop_box(size: tuple[int, int], rng: random.Random) -> tuple[int, int, int, int]:
-    """Draw a box of 8% to 100% of the area and sides of 3:4 to 4:3; else the centre."""
+    """Draw a box as torchvision's `RandomResizedCrop` does, with sides of 3:4 to 4:3.
+
+    If ten draws do not fit, it is the largest such box in the centre.
+    """
     width, height = size
     for _ in range(10):
         area = width * height * rng.uniform(0.08, 1.0)
@@ -80,6 +78,6 @@ def _crop_box(size: tuple[int, int], rng: random.Random) -> tuple[int, int, int,
         if 0 < w <= width and 0 < h <= height:
             left, top = rng.randint(0, width - w), rng.randint(0, height - h)
             return left, top, left + w, top + h
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h

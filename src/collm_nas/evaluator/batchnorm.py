@@ -8,20 +8,27 @@ moving average of ordinary training (Guo et al., 2020, https://arxiv.org/abs/190
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from queue import SimpleQueue
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from collm_nas.evaluator.parallel import in_order
+
 Estimator = Literal["exact", "ema"]
 
 
-@torch.no_grad()
 def recalibrate(
-    model: nn.Module, batches: Iterable[Tensor], estimator: Estimator = "exact"
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    estimator: Estimator = "exact",
+    threads: int = 1,
 ) -> None:
     """Replace the running statistics of all batch norms of `model` by those of `batches`.
 
@@ -33,28 +40,32 @@ def recalibrate(
         batches: images (N, C, H, W), on the model's device.
         estimator: `exact` averages means and biased variances, batches weighted by their size;
             `ema` starts from mean 0 and variance 1 and follows with each batch norm's momentum.
+        threads: how many batches are computed at a time; see `in_order`.
 
     Raises:
         ValueError: there are no batches, or no such estimator.
     """
-    norms = _batch_norms(model)
+    norms = batch_norms(model)
     if not norms:
         return
-    was_training = model.training
-    model.eval()
-    for norm in norms:
-        norm.train()
-        norm.reset_running_stats()
-    match estimator:
-        case "exact":
-            images = _average(model, norms, batches)
-        case "ema":
-            images = _run(model, batches)
-        case _:
-            raise ValueError(f"estimator must be exact or ema, got {estimator!r}")
-    model.train(was_training)
-    if not images:
+    if estimator not in ("exact", "ema"):
+        raise ValueError(f"estimator must be exact or ema, got {estimator!r}")
+    collectors: SimpleQueue[_Collector] = SimpleQueue()
+    for _ in range(threads):
+        collectors.put(_Collector(model))
+
+    def collect(batch: Tensor) -> _Statistics:
+        collector = collectors.get()
+        try:
+            return collector.run(batch)
+        finally:
+            collectors.put(collector)
+
+    found = list(in_order(collect, batches, threads))
+    if not found:
         raise ValueError("no images to calibrate the batch norms with")
+    for index, norm in enumerate(norms):
+        _write(norm, [(batch.images, *batch.norms[index]) for batch in found], estimator)
 
 
 def fold_batch_norms(model: nn.Module) -> None:
@@ -71,55 +82,68 @@ def fold_batch_norms(model: nn.Module) -> None:
                 setattr(parent, following, nn.Identity())
 
 
-def _batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+def batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    """List the batch norms of `model`."""
     return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
-def _run(model: nn.Module, batches: Iterable[Tensor]) -> int:
-    """Run all batches; return how many images they held."""
-    images = 0
-    for batch in batches:
-        model(batch)
-        images += len(batch)
-    return images
+@dataclass(frozen=True)
+class _Statistics:
+    """Of one batch: how many images, and for each batch norm the mean, variance and values."""
+
+    images: int
+    norms: list[tuple[Tensor, Tensor, int]]  # the variance is the unbiased one
 
 
-def _average(model: nn.Module, norms: Sequence[nn.BatchNorm2d], batches: Iterable[Tensor]) -> int:
-    """Like `_run`; afterwards each batch norm has the average statistics of its inputs."""
-    sums = [_Sums(norm) for norm in norms]
-    hooks = [norm.register_forward_hook(total.add) for norm, total in zip(norms, sums, strict=True)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0  # after a batch, the running statistics are those of this batch
-    images = _run(model, batches)
-    for norm, total, hook, momentum in zip(norms, sums, hooks, momenta, strict=True):
-        hook.remove()
-        norm.momentum = momentum
-        total.write(norm, images)
-    return images
+class _Collector:
+    """A copy of a model, weights shared, whose batch norms keep what they saw last."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = copy.deepcopy(model, {id(p): p for p in model.parameters()}).eval()
+        self.norms = batch_norms(self.model)
+        self.values = dict.fromkeys(self.norms, 0)
+        for norm in self.norms:
+            norm.train()
+            norm.momentum = 1.0  # after a batch, the running statistics are those of this batch
+            norm.register_forward_hook(self._count)
+
+    @torch.no_grad()
+    def run(self, batch: Tensor) -> _Statistics:
+        """Run `batch`, whatever was run before."""
+        for norm in self.norms:
+            norm.reset_running_stats()
+        self.model(batch)
+        found = [(*(t.clone() for t in _buffers(n)), self.values[n]) for n in self.norms]
+        return _Statistics(len(batch), found)  # type: ignore[arg-type]
+
+    def _count(self, norm: nn.Module, inputs: object, output_NCHW: Tensor) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        self.values[norm] = output_NCHW[:, 0].numel()
 
 
-class _Sums:
-    """Statistics of one batch norm, each batch counted as often as it has images."""
+@torch.no_grad()
+def _write(
+    norm: nn.BatchNorm2d, batches: Sequence[tuple[int, Tensor, Tensor, int]], estimator: Estimator
+) -> None:
+    """Give `norm` the statistics that `estimator` makes of those of all batches."""
+    norm.reset_running_stats()
+    mean, var = _buffers(norm)
+    if estimator == "ema":
+        assert norm.momentum is not None
+        for _, batch_mean, batch_var, _ in batches:
+            mean.lerp_(batch_mean, norm.momentum)
+            var.lerp_(batch_var, norm.momentum)
+    else:
+        total = sum(images for images, *_ in batches)
+        var.zero_()
+        for images, batch_mean, batch_var, values in batches:
+            mean += images * batch_mean
+            var += images * batch_var * (values - 1) / values
+        mean /= total
+        var /= total
 
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
-        self.mean, self.var = (torch.zeros_like(t, dtype=torch.float32) for t in _statistics(norm))
 
-    def add(self, norm: nn.BatchNorm2d, inputs: object, output_NCHW: Tensor) -> None:
-        """Add the batch that `norm` has just normalised."""
-        mean, var = _statistics(norm)
-        images, values = len(output_NCHW), output_NCHW[:, 0].numel()
-        self.mean += images * mean
-        self.var += images * var * (values - 1) / values  # torch keeps the unbiased variance
-
-    def write(self, norm: nn.BatchNorm2d, images: int) -> None:
-        """Give `norm` the averages over all batches."""
-        mean, var = _statistics(norm)
-        mean.copy_(self.mean / max(images, 1))
-        var.copy_(self.var / max(images, 1))
-
-
-def _statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def _buffers(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     return norm.running_mean, norm.running_var

@@ -12,14 +12,25 @@ from collm_nas.problem import Evaluator, Metrics
 
 
 class CachedEvaluator:
-    """An evaluator that looks `arch` up in `path` before it asks `evaluator`."""
+    """An evaluator that looks `arch` up in `path` before it asks `evaluator`.
+
+    Raises:
+        ValueError: the numbers in `path` are of another protocol.
+    """
 
     def __init__(self, evaluator: Evaluator, path: Path) -> None:
         self.evaluator = evaluator
         self.objective = evaluator.objective
+        self.protocol = evaluator.protocol
         self.path = path
         self.lock = Lock()
         entries = read_jsonl(path)
+        if others := {e.get("protocol", "unknown") for e in entries} - {self.protocol}:
+            raise ValueError(
+                f"{path} holds results of the protocol {', '.join(sorted(others))}, and now it is "
+                f"{self.protocol}: the weights, the images or the way to measure have changed. "
+                "Restore them to continue the run, or choose another directory: run_dir=…"
+            )
         self.seconds = sum(e["seconds"] for e in entries)  # spent on evaluating, over all visits
         self.known: dict[Architecture, Metrics] = {
             Architecture.of(e["arch"]): e["metrics"] for e in entries
@@ -32,8 +43,8 @@ class CachedEvaluator:
             metrics = dict(self.evaluator.evaluate(arch))
             seconds = round(time.monotonic() - start, 6)
             with self.lock:
-                entry = {"arch": arch.to_json(), "metrics": metrics, "seconds": seconds}
-                append_jsonl(self.path, entry)
+                entry = {"arch": arch.to_json(), "metrics": metrics, "protocol": self.protocol}
+                append_jsonl(self.path, {**entry, "seconds": seconds})
                 self.known[arch] = metrics
                 self.seconds += seconds
         return self.known[arch]

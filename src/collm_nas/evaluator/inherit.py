@@ -11,22 +11,29 @@ from torch import Tensor, nn
 from collm_nas.architecture import Architecture
 from collm_nas.data.pixels import PixelFormat
 from collm_nas.evaluator.batchnorm import fold_batch_norms, recalibrate
-from collm_nas.evaluator.protocol import Protocol
+from collm_nas.evaluator.parallel import in_order
+from collm_nas.evaluator.protocol import Precision, Protocol
+from collm_nas.problem import EvaluationFailed
 from collm_nas.supernet.base import Supernet
+
+BATCH = {"cpu": 64, "cuda": 500}  # images of a forward pass, by device
 
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded images of one size, on the device that evaluates: bytes (N, H, W, 3), labels (N,)."""
+    """Decoded images of one size: bytes (N, H, W, 3), and labels (N,)."""
 
     pixels_NHWC: Tensor
     labels: Tensor
 
-    def batches(self, size: int, pixels: PixelFormat) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(
+        self, size: int, pixels: PixelFormat, device: torch.device
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield network inputs (N, 3, H, W) in channels-last layout, and their labels."""
         for start in range(0, len(self.labels), size):
-            x_NCHW = self.pixels_NHWC[start : start + size].permute(0, 3, 1, 2)
-            yield pixels.apply(x_NCHW), self.labels[start : start + size]
+            x_NHWC = self.pixels_NHWC[start : start + size].to(device)
+            labels = self.labels[start : start + size].to(device)
+            yield pixels.apply(x_NHWC.permute(0, 3, 1, 2)), labels
 
 
 @dataclass(frozen=True)
@@ -44,35 +51,52 @@ def calibrated_subnet(
     protocol: Protocol,
     pixels: PixelFormat,
     calibration: Images,
+    threads: int = 1,
 ) -> nn.Module:
     """Extract `arch` with batch-norm statistics of its own, ready to be measured.
 
-    The supernet is not changed.
+    The supernet is not changed. For `threads` see `in_order`.
     """
     subnet = supernet.extract(arch).eval()
     if protocol.bn != "none":
-        inputs = (x for x, _ in calibration.batches(protocol.bn_batch, pixels))
-        recalibrate(subnet, inputs, protocol.bn)
+        batches = calibration.batches(protocol.bn_batch, pixels, _device(subnet))
+        recalibrate(subnet, (x_NCHW for x_NCHW, _ in batches), protocol.bn, threads)
     fold_batch_norms(subnet)
     return subnet
 
 
-@torch.inference_mode()
 def measure(
     subnet: nn.Module,
     images: Images,
     pixels: PixelFormat,
-    batch: int = 256,
-    precision: str = "float32",
+    precision: Precision = "float32",
+    threads: int = 1,
 ) -> Accuracy:
-    """Count how often the right class is first, and among the first five."""
-    device, dtype = images.labels.device.type, getattr(torch, precision)
-    first = fifth = 0
-    with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
-        for x_NCHW, labels in images.batches(batch, pixels):
+    """Count how often the right class is first, and among the first five.
+
+    The result does not depend on `threads`; see `in_order`.
+
+    Raises:
+        EvaluationFailed: the network computes numbers that are not finite.
+    """
+    device = _device(subnet)
+    dtype = getattr(torch, precision)
+
+    @torch.inference_mode()
+    def hits(batch: tuple[Tensor, Tensor]) -> tuple[int, int]:
+        x_NCHW, labels = batch
+        with torch.autocast(device.type, dtype=dtype, enabled=precision != "float32"):
             logits = subnet(x_NCHW)
-            hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
-            first += int(hits[:, 0].sum())
-            fifth += int(hits.sum())
+        if not logits.isfinite().all():
+            raise EvaluationFailed("its logits are not finite: the weights do not fit each other")
+        right = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+        return int(right[:, 0].sum()), int(right.sum())
+
+    counts = list(in_order(hits, images.batches(BATCH[device.type], pixels, device), threads))
     total = len(images.labels)
+    first, fifth = (sum(column) for column in zip(*counts, strict=True))
     return Accuracy(100 * first / total, 100 * fifth / total, total)
+
+
+def _device(subnet: nn.Module) -> torch.device:
+    return next(subnet.parameters()).device

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from collm_nas.data.base import SplitName
 from collm_nas.data.view import Interpolation
 
 Estimator = Literal["exact", "ema", "none"]
+Precision = Literal["float32", "bfloat16"]
+METRICS = {"search_val": "val", "test": "test", "train": "train", "train_fit": "train_fit"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Protocol:
         interpolation: see `View`.
         bn: the estimator of the batch-norm statistics; see `recalibrate`.
         bn_split: where the calibration images are from.
-        bn_images: how many.
+        bn_images: how many; a smaller split gives all that it has.
         bn_batch: images of a calibration batch.
         bn_random_crop: whether they are seen as in training.
         precision: of the forward pass; statistics are always in single precision.
@@ -41,7 +43,26 @@ class Protocol:
     bn_images: int = 2000
     bn_batch: int = 200
     bn_random_crop: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        choices = {"bn": get_args(Estimator), "precision": get_args(Precision)}
+        problems = [
+            f"{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}"
+            for name, allowed in choices.items()
+            if (value := getattr(self, name)) not in allowed
+        ] + [
+            f"{name} must be at least 1, got {value}"
+            for name in ("images", "bn_images", "bn_batch")
+            if (value := getattr(self, name)) is not None and value < 1
+        ]
+        if problems:
+            raise ValueError("\n".join(f"evaluator.changes.{problem}" for problem in problems))
+
+    @property
+    def objective(self) -> str:
+        """Name what is measured by the split: `val_accuracy`, or `test_accuracy`."""
+        return f"{METRICS[self.ranking]}_accuracy"
 
     def digest(self, *context: object) -> str:
         """Name these settings, and what else an accuracy depends on, by a short hash."""
@@ -81,12 +102,21 @@ PROTOCOLS = {
 }
 
 
-def protocol(name: str, **changes: Any) -> Protocol:
+def protocol(name: str, /, **changes: Any) -> Protocol:
     """Return a named protocol, with some settings changed (`None` changes nothing).
 
+    Its name says what was changed: `clean,images=1000`.
+
     Raises:
-        ValueError: there is none of this name.
+        ValueError: there is none of this name, or no such setting.
     """
     if name not in PROTOCOLS:
         raise ValueError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
-    return replace(PROTOCOLS[name], **{k: v for k, v in changes.items() if v is not None})
+    known = asdict(PROTOCOLS[name])
+    changed = {k: v for k, v in changes.items() if v is not None and v != known.get(k)}
+    if unknown := [k for k in changed if k not in known or k == "name"]:
+        raise ValueError(
+            f"a protocol has no setting {', '.join(unknown)}; there are {', '.join(known)}"
+        )
+    full_name = ",".join([name, *(f"{k}={v}" for k, v in changed.items())])
+    return replace(PROTOCOLS[name], **changed, name=full_name)

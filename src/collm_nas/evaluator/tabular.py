@@ -36,6 +36,7 @@ class TabularEvaluator:
         partial: bool = False,
     ) -> None:
         self.table = read_table(space, "valid", table, seed, partial)
+        self.protocol = str(self.table.quantity)
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """Return `{"val_accuracy": percent}`; see `Evaluator`."""

@@ -28,6 +28,7 @@ class SelectOnTestEvaluator:
 
     def __init__(self, space: SearchSpace, table: str | None, partial: bool = False) -> None:
         self.table = read_table(space, "test", table, partial=partial)
+        self.protocol = str(self.table.quantity)
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """Return `{"test_accuracy": percent}`; see `Evaluator`."""

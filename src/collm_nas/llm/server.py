@@ -153,6 +153,7 @@ def build_space(option: str, settings: Sequence[str]) -> Space:
         node = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(settings)))
         root = OmegaConf.create({"searchspace": node, "llm": {"asking": {"names": "official"}}})
         values: Any = OmegaConf.to_container(root.searchspace, resolve=True)
+        values.pop("defaults", None)  # of a search, not of the space
         module, _, cls = values.pop("_target_").rpartition(".")
         space: Space = getattr(importlib.import_module(module), cls)(**values)
     except (TypeError, OmegaConfBaseException) as error:

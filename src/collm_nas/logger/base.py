@@ -22,10 +22,11 @@ class Snapshot:
     llm_calls: int
     tokens: int
     usd: float
+    protocol: str  # how candidates are evaluated
     strategy: str  # the strategy's memo of the round
 
     @classmethod
-    def of(cls, archive: Archive, totals: Totals) -> Snapshot:
+    def of(cls, archive: Archive, totals: Totals, protocol: str) -> Snapshot:
         """Count what the archive and the ledger hold."""
         best = archive.best()
         verdicts = [r.verdict for r in archive.records()]
@@ -39,6 +40,7 @@ class Snapshot:
             llm_calls=totals.calls,
             tokens=totals.input + totals.output,
             usd=totals.usd,
+            protocol=protocol,
             strategy=archive.rounds[-1].note if archive.rounds else "",
         )
 

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from collm_nas.archive import Archive
 from collm_nas.logger.base import Snapshot
+from collm_nas.problem import costs_of
 
 COLUMNS: list[str | int] = [
     "round",
@@ -68,7 +69,7 @@ class WandbLogger:
         table = self.table(columns=COLUMNS)
         for round_ in archive.rounds:
             for record in round_.records:
-                costs = {k: v for k, v in record.metrics.items() if k != archive.objective}
+                costs = costs_of(record.metrics, archive.objective)
                 table.add_data(
                     round_.index,
                     record.verdict,

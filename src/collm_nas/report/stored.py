@@ -85,6 +85,7 @@ def read_runs(paths: Sequence[Path]) -> list[StoredRun]:
     for what, values in [
         ("search spaces", {f"{r.config.searchspace._target_} {_dataset(r)}" for r in runs}),
         ("objectives", {r.archive.objective for r in runs}),
+        ("protocols", {r.result["protocol"] for r in runs}),
         ("limits", {str(r.config.limits) for r in runs}),
     ]:
         if len(values) > 1:

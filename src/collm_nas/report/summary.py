@@ -9,7 +9,7 @@ from typing import Any
 
 from collm_nas.archive import Archive
 from collm_nas.llm.ledger import Totals
-from collm_nas.problem import Problem
+from collm_nas.problem import Problem, costs_of
 
 STAND_IN = "{name} (a scripted stand-in, NOT a language model)"
 
@@ -21,6 +21,7 @@ def summarise(
     *,
     strategy: str,
     llm: str,
+    protocol: str,
     stopped: str,
     finished: bool,
     seconds: Mapping[str, float],
@@ -30,6 +31,7 @@ def summarise(
 
     Args:
         llm: the models as they must be named in every output; empty if there is none.
+        protocol: how the candidates were evaluated.
         seconds: wall time by what it went to, of all visits.
         standing: rank and regret among all architectures of a benchmark, if known.
     """
@@ -47,6 +49,7 @@ def summarise(
         "strategy": strategy,
         "llm": llm,
         "selected_on": archive.objective,
+        "protocol": protocol,
         "best": found,
         "evaluations": len(archive.evaluated()),
         "rounds": len(archive.rounds),
@@ -88,10 +91,15 @@ def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:
     if metric != "val_accuracy":
         rows.append(("WARNING", f"selected on {metric}: not comparable with a clean search"))
     if best:
-        costs = {k: v for k, v in best["metrics"].items() if k != metric}
+        costs = costs_of(best["metrics"], metric)
         rows += [
             ("best architecture", spelling),
-            (metric.replace("_", " "), f"{best['metrics'][metric]:.3f}%"),
+            *(
+                (name.replace("_", " "), f"{value:.3f}%")
+                for name, value in best["metrics"].items()
+                if name not in costs
+            ),
+            ("protocol", result["protocol"]),
             ("costs", ", ".join(f"{k} {v:,.10g}" for k, v in costs.items())),
         ]
         if "rank" in best:

@@ -8,7 +8,7 @@ from importlib import resources
 from string import Template
 
 from collm_nas.archive import Archive, Record, Round
-from collm_nas.problem import Problem, amount
+from collm_nas.problem import Problem, amount, costs_of
 from collm_nas.searchspace.base import SearchSpace
 
 OBJECTIVES = {"val_accuracy": "validation accuracy", "test_accuracy": "test accuracy"}
@@ -43,7 +43,7 @@ def mission(problem: Problem, target: float = math.inf) -> str:
 def evaluated(record: Record, space: SearchSpace, objective: str) -> str:
     """Tell an evaluated candidate and its results in one line of JSON."""
     assert record.arch is not None
-    costs = {k: amount(v) for k, v in record.metrics.items() if k != objective}
+    costs = {k: amount(v) for k, v in costs_of(record.metrics, objective).items()}
     told = {
         "arch": space.encode(record.arch),
         "accuracy": round(record.metrics[objective], 2),

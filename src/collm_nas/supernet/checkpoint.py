@@ -1,14 +1,15 @@
 """Weights of supernets in files: ours, and those that the original authors released.
 
-A file of ours says which space it belongs to, and another space refuses it. A released file is
-recognised by its tensors: every weight of the supernet must be in it exactly once and in the
-right shape, so that a wrong file is an error here and not a poor accuracy later. Nothing is
-unpickled but tensors and plain values.
+A file of ours (safetensors) says which space it belongs to, and another space refuses it. A
+released file is recognised by its tensors: every weight of the supernet must be in it exactly once
+and in the right shape, so that a wrong file is an error here and not a poor accuracy later.
+Nothing is unpickled but tensors and plain values.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pickle
 import re
@@ -16,9 +17,12 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from collm_nas.searchspace.base import SearchSpace
@@ -26,6 +30,7 @@ from collm_nas.supernet.base import Supernet, build_supernet, supernet_class
 
 State = dict[str, Tensor]
 FORMAT = "collm-nas supernet 1"
+INFO = "collm_nas"  # the one entry of metadata, as JSON: safetensors writes several in any order
 SHOWN = 3  # differences of each kind in a message
 
 # What torch.load raises for a file that torch.save did not write, or not all of.
@@ -68,24 +73,49 @@ def load_supernet(path: Path, space: SearchSpace) -> Supernet:
     """
     if not path.is_file():
         raise FileNotFoundError(_how_to_get(path, space))
-    content = _read(path)
-    if content.get("format") == FORMAT:
-        _refuse_other_space(path, content["space"], space)
-        state = content["state_dict"]
+    info = supernet_info(path)
+    state = load_file(path) if _is_safetensors(path) else _tensors(path, _read(path))
+    if info.get("format") == FORMAT:
+        _refuse_other_space(path, info.get("space", "nothing"), space)
     else:
-        state = supernet_class(space).official_names(_tensors(path, content))
+        state = supernet_class(space).official_names(state)
     supernet = build_supernet(space)
     _refuse_differences(path, state, supernet, space)
     supernet.load_state_dict(state)
     return supernet
 
 
-def save_supernet(path: Path, supernet: Supernet, space: SearchSpace) -> None:
-    """Write the weights of `supernet` and the identity of its space, all or nothing."""
-    content = {"format": FORMAT, "space": space.identity, "state_dict": supernet.state_dict()}
+def save_supernet(
+    path: Path,
+    supernet: Supernet,
+    space: SearchSpace,
+    info: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Write the weights of `supernet`, the identity of its space and `info`, all or nothing.
+
+    The file is safetensors. Equal weights and info make equal files, byte for byte.
+    """
+    known = {"format": FORMAT, "space": space.identity}
+    state = {name: tensor.contiguous() for name, tensor in supernet.state_dict().items()}
     partial = path.with_name(f"{path.name}.partial")
-    torch.save(content, partial)
+    partial.write_bytes(save(state, {INFO: json.dumps({**info, **known}, sort_keys=True)}))
     os.replace(partial, path)
+
+
+def supernet_info(path: Path) -> dict[str, str]:
+    """Return what a file of ours says of itself, e.g. `space`; empty for a released file.
+
+    Raises:
+        WrongCheckpoint: it begins like a file of ours and is damaged.
+    """
+    if not _is_safetensors(path):
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            info = json.loads((file.metadata() or {}).get(INFO, "{}"))
+            return {str(key): str(value) for key, value in dict(info).items()}
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise WrongCheckpoint(f"{path} is damaged: {error}.") from error
 
 
 def official_weights(space: SearchSpace) -> OfficialWeights | None:
@@ -107,8 +137,14 @@ def rename(state: Mapping[str, Tensor], new_name: Callable[[str], str]) -> State
     return renamed
 
 
+def _is_safetensors(path: Path) -> bool:
+    """Tell whether a file begins like one: 8 bytes of length, then a JSON object."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
 def _read(path: Path) -> dict[str, Any]:
-    """Read the outermost mapping of a file."""
+    """Read the outermost mapping of a file that torch wrote."""
     # AutoFormer's files carry the options of their training; a Namespace holds plain values only.
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):

@@ -1,0 +1,128 @@
+"""Photographs in a folder for each class: your own data set.
+
+Either `train/` and `val/` (or `test/`) with the class folders in them, as ImageNet; or the class
+folders directly. What is held out is decided by hashes of the file names, see `splits.stratified`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from collm_nas.data.base import DataUnavailable, ImageData, Split, SplitName
+from collm_nas.data.listing import Check, Listing, listing
+from collm_nas.data.splits import Positions, stratified
+
+Parts = Mapping[SplitName, tuple[Listing, Positions]]
+
+
+class ListedImages(ImageData):
+    """A data set whose splits are positions in listings of files."""
+
+    def __init__(self, parts: Parts, crop_ratio: float) -> None:
+        self.classes = parts["train"][0].classes
+        self.crop_ratio = crop_ratio
+        self._parts = parts
+
+    def split(self, name: SplitName) -> Split:
+        """See `ImageData`."""
+        files, positions = self._parts[name]
+        return files.split(name, positions)
+
+
+class ImageFolder(ListedImages):
+    """The images below `root`; classes are sorted by the names of their folders.
+
+    Args:
+        search_val: which part of each class's training images is held out to rank candidates, or
+            (from 1) how many of them.
+        test: the same for testing, held out first; where there is a folder `val` or `test`, all
+            of that is the test set instead (`val` if there are both).
+        crop_ratio: see `ImageData`.
+        check: `full` decodes each image once, when the folder is listed; `quick` only suspicious
+            ones.
+        max_broken: how many images, in each folder that is listed, may be unreadable. They are
+            named, and left out.
+
+    Raises:
+        DataUnavailable: the folder is missing, or is not as described above.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        search_val: float = 0.1,
+        test: float = 0.2,
+        crop_ratio: float = 0.875,
+        check: Check = "quick",
+        max_broken: int = 10,
+    ) -> None:
+        _refuse(crop_ratio, search_val=search_val, test=test)
+        folder = Path(root).expanduser()
+        if (folder / "train").is_dir():
+            train = listing(folder / "train", check, max_broken)
+            unseen = listing(test_folder(folder), check, max_broken)
+            require_same_classes(train, unseen)
+            in_test, in_train = np.arange(len(unseen.names)), np.arange(len(train.names))
+        else:
+            train = unseen = listing(folder, check, max_broken)
+            everything = np.arange(len(train.names))
+            in_test = _held_out(train, everything, test, "test")
+            in_train = np.setdiff1d(everything, in_test)
+        in_search_val = _held_out(train, in_train, search_val, "search_val")
+        parts: Parts = {
+            "train": (train, in_train),
+            "search_val": (train, in_search_val),
+            "train_fit": (train, np.setdiff1d(in_train, in_search_val)),
+            "test": (unseen, in_test),
+        }
+        super().__init__(parts, crop_ratio)
+
+
+def test_folder(root: Path) -> Path:
+    """Return the folder of images that were not trained on.
+
+    Raises:
+        DataUnavailable: there is none.
+    """
+    for name in ("val", "test"):
+        if (root / name).is_dir():
+            return root / name
+    raise DataUnavailable(f"{root} has a folder train, but neither val nor test (data.root)")
+
+
+def require_same_classes(train: Listing, unseen: Listing) -> None:
+    """Check that both have the same class folders.
+
+    Raises:
+        DataUnavailable: they do not; the message names those of one only.
+    """
+    problems = [
+        f"only {files.root} has {', '.join(only)}"
+        for files, others in ((train, unseen), (unseen, train))
+        if (only := sorted({*files.classes} - {*others.classes}))
+    ]
+    if problems:
+        raise DataUnavailable("the folders of classes differ: " + "; ".join(problems))
+
+
+def _held_out(files: Listing, among: Positions, share: float, key: str) -> Positions:
+    try:
+        chosen = stratified(files.names[among].tolist(), files.labels[among], share)
+    except ValueError as error:
+        raise DataUnavailable(f"{files.root}: {error} (config key: data.{key})") from error
+    return among[chosen]
+
+
+def _refuse(crop_ratio: float, **shares: float) -> None:
+    wrong = [
+        f"data.{key} must be above 0, and a whole number from 1 on, got {share}"
+        for key, share in shares.items()
+        if share <= 0 or (share > 1 and share != int(share))
+    ]
+    if not 0 < crop_ratio <= 1:
+        wrong.append(f"data.crop_ratio must be above 0 and at most 1, got {crop_ratio}")
+    if wrong:
+        raise ValueError("\n".join(wrong))

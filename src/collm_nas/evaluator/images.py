@@ -1,0 +1,82 @@
+"""The images that a protocol measures with, as a network sees them."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from collm_nas.data.base import ImageData, Split
+from collm_nas.data.decoded import decoded
+from collm_nas.data.view import View
+from collm_nas.evaluator.inherit import Images
+from collm_nas.evaluator.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class ProtocolImages:
+    """The images of a protocol at any size. They are decoded once; all processes map the file.
+
+    Args:
+        crop_ratio: see `View`.
+        cache: the folder for decoded images.
+    """
+
+    protocol: Protocol
+    crop_ratio: float
+    ranking_split: Split
+    bn_split: Split
+    cache: Path
+
+    @classmethod
+    def of(cls, protocol: Protocol, data: ImageData, cache: Path) -> ProtocolImages:
+        """Find the splits of `protocol` in `data`.
+
+        Raises:
+            DataUnavailable: they are not there.
+        """
+        crop_ratio = protocol.crop_ratio or data.crop_ratio
+        splits = data.split(protocol.ranking), data.split(protocol.bn_split)
+        return cls(protocol, crop_ratio, *splits, cache)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Name the images, for `Protocol.digest`."""
+        return self.crop_ratio, self.ranking_split.digest, self.bn_split.digest
+
+    def ranking(self, size: int, workers: int = 1) -> Images:
+        """Return the images that candidates are ranked by; `workers` decode what is missing."""
+        labels = self.ranking_split.labels
+        count = self.protocol.images or len(labels)
+        view = View(size, self.crop_ratio, self.protocol.interpolation)
+        return self._images(self.ranking_split, evenly(labels, count), view, workers)
+
+    def calibration(self, size: int, workers: int = 1) -> Images:
+        """Return the images that batch norms are calibrated with."""
+        positions = drawn(len(self.bn_split), self.protocol.bn_images)
+        random_crop = self.protocol.bn_random_crop
+        view = View(size, self.crop_ratio, self.protocol.interpolation, random_crop)
+        return self._images(self.bn_split, positions, view, workers)
+
+    def _images(self, split: Split, positions: Sequence[int], view: View, workers: int) -> Images:
+        pixels = decoded(split, positions, view, self.cache, workers)
+        labels = torch.tensor([split.labels[i] for i in positions])
+        return Images(torch.from_numpy(pixels), labels)
+
+
+def evenly(labels: Sequence[int], count: int) -> list[int]:
+    """Choose `count` positions, the classes in turn: always the first ones of each class."""
+    by_class = defaultdict(list)
+    for position, label in enumerate(labels):
+        by_class[label].append(position)
+    rank = {p: (i, label) for label, members in by_class.items() for i, p in enumerate(members)}
+    return sorted(sorted(range(len(labels)), key=rank.__getitem__)[:count])
+
+
+def drawn(total: int, count: int) -> list[int]:
+    """Choose `count` of `total` positions at random, always the same ones, in random order."""
+    return random.Random("calibration").sample(range(total), min(count, total))

@@ -1,0 +1,158 @@
+"""What a training step sees of an image: bytes, drawn by a seed, the same in any process."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, ImageEnhance
+from torch import Tensor
+
+from collm_nas.data.view import PILLOW, Interpolation, Pixels
+
+FLIP = Image.Transpose.FLIP_LEFT_RIGHT
+Box = tuple[int, int, int, int]
+
+
+class Augmentation(Protocol):
+    """Changes images, and the batches that they form."""
+
+    @property
+    def repeats(self) -> int:
+        """Return how many views of an image follow each other in the stream of a training."""
+
+    def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
+        """Return RGB bytes (size, size, 3), a function of the arguments."""
+
+    def batch(
+        self, images_NCHW: Tensor, labels: Tensor, classes: int, rng_seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return normalised images, and their labels (N,) or distributions over (N, classes)."""
+
+
+class Single:
+    """An augmentation of single images: batches stay as they are."""
+
+    repeats = 1
+
+    def batch(
+        self, images_NCHW: Tensor, labels: Tensor, classes: int, rng_seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return them unchanged."""
+        return images_NCHW, labels
+
+
+@dataclass(frozen=True)
+class RandomCrop(Single):
+    """A random crop, scaled to size; mirrored half of the time; colours shifted.
+
+    Args:
+        scale: the least part of the image's area that a crop covers.
+        flip: whether to mirror. Digits and letters are not what they mirror.
+        brightness, contrast, saturation: how far each may leave its factor of 1. They are
+            changed in random order, as torchvision does.
+    """
+
+    scale: float = 0.08
+    flip: bool = True
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        problems = wrong_scale(self.scale)
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                problems.append(
+                    f"recipe.augmentation.{name} must not be negative, got {getattr(self, name)}"
+                )
+        if problems:
+            raise ValueError("\n".join(problems))
+
+    def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
+        """See `Augmentation`."""
+        rng = random.Random(rng_seed)
+        crop = random_crop(image, size, self.scale, "bilinear", rng)
+        if self.flip:
+            crop = maybe_mirrored(crop, rng)
+        return np.asarray(self._jittered(crop, rng))
+
+    def _jittered(self, image: Image.Image, rng: random.Random) -> Image.Image:
+        strengths: dict[Callable[[Image.Image], ImageEnhance._Enhance], float] = {
+            ImageEnhance.Brightness: self.brightness,
+            ImageEnhance.Contrast: self.contrast,
+            ImageEnhance.Color: self.saturation,
+        }
+        active = [change for change, strength in strengths.items() if strength]
+        for change in rng.sample(active, len(active)):
+            strength = strengths[change]
+            image = change(image).enhance(rng.uniform(max(0.0, 1 - strength), 1 + strength))
+        return image
+
+
+@dataclass(frozen=True)
+class PaddedCrop(Single):
+    """CIFAR's: mirrored half of the time; then a crop of the image's own size, black around it.
+
+    Args:
+        padding: pixels around the image; 4 for images of 32 pixels, 2 for those of 16.
+    """
+
+    padding: int = 4
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise ValueError(
+                f"recipe.augmentation.padding must not be negative, got {self.padding}"
+            )
+
+    def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
+        """See `Augmentation`."""
+        rng = random.Random(rng_seed)
+        if image.size != (size, size):
+            image = image.resize((size, size), PILLOW["bilinear"])
+        mirrored = maybe_mirrored(image, rng)
+        left, top = (rng.randint(-self.padding, self.padding) for _ in range(2))
+        return np.asarray(mirrored.crop((left, top, left + size, top + size)))
+
+
+def random_crop(
+    image: Image.Image, size: int, scale: float, interpolation: Interpolation, rng: random.Random
+) -> Image.Image:
+    """Cut out a box of at least `scale` of the area and scale it to `size`."""
+    crop = image.crop(crop_box(image.size, (scale, 1.0), rng))
+    return crop.resize((size, size), PILLOW[interpolation])
+
+
+def maybe_mirrored(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Mirror half of the time."""
+    return image.transpose(FLIP) if rng.random() < 0.5 else image
+
+
+def crop_box(size: tuple[int, int], scale: Sequence[float], rng: random.Random) -> Box:
+    """Draw a box by its share of the area, and sides of 3:4 to 4:3; else the centre.
+
+    The rule of Szegedy et al. (2015, https://arxiv.org/abs/1409.4842), as torchvision has it.
+    """
+    width, height = size
+    for _ in range(10):
+        area = width * height * rng.uniform(*scale)
+        ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = rng.randint(0, width - w), rng.randint(0, height - h)
+            return left, top, left + w, top + h
+    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def wrong_scale(scale: float) -> list[str]:
+    """Say what is wrong with the least part of an area; empty if nothing is."""
+    if 0 < scale <= 1:
+        return []
+    return [f"recipe.augmentation.scale must be over 0 and at most 1, got {scale}"]

@@ -1,0 +1,66 @@
+"""What training minimises: cross-entropy against labels, and against a teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Loss(Protocol):
+    """The mean over a batch."""
+
+    def __call__(
+        self, logits_NC: Tensor, targets: Tensor, teacher_logits_NC: Tensor | None = None
+    ) -> Tensor:
+        """Return a scalar; `targets` are classes (N,), or distributions (N, C) after mixup."""
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross-entropy; with a teacher, a weighted sum of the labels' and the teacher's.
+
+    Args:
+        label_smoothing: how much of a label is spread over all classes.
+        label_weight: of the labels, where there is a teacher.
+        teacher_weight: of the teacher, where there is one.
+        teacher: what of the teacher is learnt: its softmax at temperature 1 (`distribution`), or
+            the class it names (`class`, Touvron et al., 2021, https://arxiv.org/abs/2012.12877).
+    """
+
+    label_smoothing: float = 0.0
+    label_weight: float = 1.0
+    teacher_weight: float = 1.0
+    teacher: Literal["distribution", "class"] = "distribution"
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 0 <= self.label_smoothing < 1:
+            problems.append(
+                f"recipe.loss.label_smoothing must be from 0 to below 1, got {self.label_smoothing}"
+            )
+        if min(self.label_weight, self.teacher_weight) < 0:
+            problems.append(
+                "recipe.loss.label_weight and teacher_weight must not be negative, got "
+                f"{self.label_weight} and {self.teacher_weight}"
+            )
+        if self.teacher not in ("distribution", "class"):
+            problems.append(
+                f"recipe.loss.teacher must be distribution or class, got {self.teacher!r}"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+
+    def __call__(
+        self, logits_NC: Tensor, targets: Tensor, teacher_logits_NC: Tensor | None = None
+    ) -> Tensor:
+        """See `Loss`."""
+        labels = F.cross_entropy(logits_NC, targets, label_smoothing=self.label_smoothing)
+        if teacher_logits_NC is None:
+            return labels
+        teacher_logits_NC = teacher_logits_NC.detach()
+        soft = self.teacher == "distribution"
+        lesson = teacher_logits_NC.softmax(1) if soft else teacher_logits_NC.argmax(1)
+        return self.label_weight * labels + self.teacher_weight * F.cross_entropy(logits_NC, lesson)

@@ -1,0 +1,61 @@
+"""Results are shared between processes, and a torn line of a killed one harms nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from collm_nas.architecture import Architecture
+from collm_nas.evaluator.shared import SharedResults
+from collm_nas.jsonl import read_jsonl
+from tests.conftest import ROOT
+
+WRITE = """
+import sys
+from pathlib import Path
+from collm_nas.architecture import Architecture
+from collm_nas.evaluator.shared import SharedResults
+
+shared = SharedResults(Path(sys.argv[1]), "clean:0")
+for i in range(30):
+    shared.store(Architecture.of({"op": [int(sys.argv[2]), i]}), {"val_accuracy": float(i)})
+"""
+
+
+def arch(number: int) -> Architecture:
+    return Architecture.of({"op": [number]})
+
+
+def test_what_one_stored_another_finds(tmp_path: Path) -> None:
+    one, other = (SharedResults(tmp_path / "new" / "r.jsonl", "clean:0") for _ in range(2))
+    assert other.find(arch(1)) is None
+    one.store(arch(1), {"val_accuracy": 100 / 3})
+    assert other.find(arch(1)) == {"val_accuracy": 100 / 3}
+    assert other.find(arch(2)) is None
+
+
+def test_processes_and_threads_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    commands = [[sys.executable, "-c", WRITE, str(path), str(n)] for n in range(3)]
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+    writers = [subprocess.Popen(command, env=environment) for command in commands]
+    shared = SharedResults(path, "clean:0")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: shared.store(arch(i), {"val_accuracy": 1.0}), range(20)))
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    lines = read_jsonl(path)
+    assert len({str(line["arch"]) for line in lines}) == len(lines) == 3 * 30 + 20
+    assert {line["protocol"] for line in lines} == {"clean:0"}
+
+
+def test_a_torn_line_is_cut_off_before_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    SharedResults(path, "clean:0").store(arch(1), {"val_accuracy": 1.0})
+    with path.open("a") as file:
+        file.write('{"protocol": "cle')
+    later = SharedResults(path, "clean:0")
+    assert later.find(arch(1)) == {"val_accuracy": 1.0}
+    later.store(arch(2), {"val_accuracy": 2.0})
+    assert SharedResults(path, "clean:0").find(arch(2)) == {"val_accuracy": 2.0}
