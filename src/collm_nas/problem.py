@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Protocol, TypeGuard
 
 from collm_nas.architecture import Architecture, NothingFeasible
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.searchspace.base import SearchSpace, ranges
 
 Metrics = Mapping[str, float]
 
@@ -86,8 +86,14 @@ class Problem:
         return "; ".join(miss for miss in misses if miss)
 
     def is_feasible(self, arch: Architecture) -> bool:
-        """Tell whether `arch` meets the limits."""
-        return not self.limits or not self.violations(self.hardware.costs(arch))
+        """Tell whether `arch` meets the limits; what is measured is asked for last."""
+        if not self.limits:
+            return True
+        own = self.space.costs(arch)
+        free = (limit for limit in self.limits if limit.metric in self._closed_form)
+        if any(limit.violation(own[limit.metric]) for limit in free):
+            return False
+        return not self.violations(self.hardware.costs(arch))
 
     def sample(self, rng: random.Random) -> Architecture:
         """Draw uniformly from the architectures that meet the limits.
@@ -122,12 +128,16 @@ class Problem:
         Raises:
             NothingFeasible: none did in `attempts` draws.
         """
+        seen: list[Metrics] = []
         for _ in range(attempts):
             if self.is_feasible(arch := draw(rng)):
                 return arch
+            seen.append(self.hardware.costs(arch))
+        bounds = [(limit.metric, limit.minimum, limit.maximum) for limit in self.limits]
         raise NothingFeasible(
             f"no architecture within the limits in {attempts:,} draws: "
-            f"{'; '.join(map(str, self.limits))}. Widen the limits (config key: limits)."
+            f"{'; '.join(map(str, self.limits))}. Seen in these draws (not exact) were "
+            f"{ranges(seen, bounds)}. Widen the limits (config key: limits)."
         )
 
 

@@ -115,14 +115,12 @@ def test_all_problems_of_a_recipe_are_told_at_once():
         pixels="rgb",
         batch_size=0,
         clip_norm=-1,
-        ema=2,
         teacher_mode="off",
     )
     expected = [
         "recipe.pixels must be one of imagenet",
         "recipe.batch_size must be positive",
         "recipe.clip_norm must be positive",
-        "recipe.ema must be between 0 and 1",
         "recipe.teacher_mode must be train or eval",
         "recipe.phases[0].epochs or steps must be set and positive, not both",
         "recipe.phases[0].lr must be positive",

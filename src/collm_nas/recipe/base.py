@@ -93,7 +93,6 @@ class Recipe:
         resolutions: sides of the images in pixels, drawn for each batch; `null`: those of the
             space, or that of the one network that is trained.
         clip_norm: the largest norm of a gradient; `null`: any.
-        ema: decay of a moving average of the weights; `null`: none.
         teacher_mode: of a teacher with other weights. `train`: batch statistics normalise it, as
             in once-for-all; `eval`: its running ones.
 
@@ -111,7 +110,6 @@ class Recipe:
     lr_batch: int | None = None
     resolutions: Sequence[int] | None = None
     clip_norm: float | None = None
-    ema: float | None = None
     teacher_mode: Literal["train", "eval"] = "eval"
 
     def __post_init__(self) -> None:
@@ -152,8 +150,6 @@ class Recipe:
             value = getattr(self, key)
             if value is not None and value <= 0:
                 found.append(f"recipe.{key} must be positive, got {value}")
-        if self.ema is not None and not 0 < self.ema < 1:
-            found.append(f"recipe.ema must be between 0 and 1, got {self.ema}")
         if self.teacher_mode not in ("train", "eval"):
             found.append(f"recipe.teacher_mode must be train or eval, got {self.teacher_mode!r}")
         return found + self._wrong_phases()
