@@ -19,9 +19,9 @@ from uuid import uuid4
 
 import pytorch_lightning as L
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
-from lightning_utilities.core.rank_zero import rank_zero_only
 
 from collm_nas.data.base import ImageData
 from collm_nas.data.cache import cache_dir
