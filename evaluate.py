@@ -1,9 +1,7 @@
-"""Unseal the test accuracy of what a search found: `python evaluate.py run=RUN table=FILE`.
+"""Say what an architecture is worth: `python evaluate.py run=RUN`, or `arch=spos_readme …`.
 
-`rank=2` takes the runner-up of the run. The search itself never sees a test accuracy.
+The search itself never sees a test accuracy. docs/evaluate.md tells all modes.
 """
-
-from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -11,14 +9,19 @@ from omegaconf import DictConfig
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    """Read the run, look its architecture up, report."""
+    """Take the settings of the run, evaluate, report."""
+    from collm_nas.compose import with_settings_of_run
+    from collm_nas.evaluation import command
     from collm_nas.report.errors import told_plainly
-    from collm_nas.report.sealed import evaluate
-    from collm_nas.report.stored import read_run
 
     with told_plainly():
-        evaluate(read_run(Path(cfg.run)), cfg.rank, cfg.table)
+        command.run(with_settings_of_run(cfg))
 
 
 if __name__ == "__main__":
-    main()
+    from pathlib import Path
+
+    from collm_nas.hints import near_matches_on_failure
+
+    with near_matches_on_failure(Path(__file__).parent / "conf", "evaluate"):
+        main()

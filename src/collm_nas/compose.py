@@ -12,6 +12,7 @@ from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from collm_nas.report.stored import read_run
 from collm_nas.run import UserError
 from collm_nas.session import ROLES
 
@@ -27,6 +28,8 @@ UNNAMED = (
     "report",
     "estimate",
 )
+# settings that evaluate.py takes from the run it is about
+OF_THE_RUN = ("searchspace", "supernet", "data", "evaluator.protocol", "evaluator.changes")
 UNNAMED_PREFIXES = ("budget.", "caps.", "logger.", "hydra.")
 
 
@@ -67,6 +70,16 @@ def choose_run_dir(cfg: DictConfig) -> Path:
     return Path("runs", cfg.choices.searchspace, ",".join([f"{name}-seed{cfg.seed}", *others]))
 
 
+def choose_training_dir(cfg: DictConfig) -> Path:
+    """Return `run_dir`, or where the file `supernet` is to be, or a readable directory."""
+    if cfg.run_dir:
+        return Path(cfg.run_dir)
+    if cfg.supernet != "official":
+        return Path(cfg.supernet).expanduser().parent
+    choices = cfg.choices
+    return Path("runs", choices.searchspace, f"train-{choices.recipe}-seed{cfg.seed}")
+
+
 def recorded(cfg: DictConfig) -> DictConfig:
     """Return the config of the recorded run `cfg.replay`, answered from its ledger.
 
@@ -79,6 +92,8 @@ def recorded(cfg: DictConfig) -> DictConfig:
         raise UserError(f"replay={source}: no recorded run is there ({', '.join(missing)} missing)")
     old = OmegaConf.load(source / "config.yaml")
     assert isinstance(old, DictConfig)
+    old = OmegaConf.merge({"pareto": None}, old)  # older runs have no such setting
+    assert isinstance(old, DictConfig)
     with open_dict(old):
         for role in ROLES:
             if role in old.strategy:
@@ -90,3 +105,25 @@ def recorded(cfg: DictConfig) -> DictConfig:
         for key in ("logger", "estimate", "replay", "report"):
             old[key] = cfg[key]
     return old
+
+
+def with_settings_of_run(cfg: DictConfig) -> DictConfig:
+    """Return `cfg` with what the run `cfg.run` was searched with; what is typed wins.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    if cfg.run is None:
+        return cfg
+    stored = read_run(Path(cfg.run)).config
+    typed = [o.lstrip("+").partition("=")[0] for o in HydraConfig.get().overrides.task]
+    merged = cfg.copy()
+    with open_dict(merged):
+        for key in OF_THE_RUN:
+            chosen = any(key == t or key.startswith(f"{t}.") for t in typed)
+            if not chosen and (value := OmegaConf.select(stored, key)) is not None:
+                OmegaConf.update(merged, key, value, merge=False, force_add=True)
+        for key in typed:  # single settings of a node that came from the run
+            if key.startswith(tuple(f"{k}." for k in OF_THE_RUN)):
+                OmegaConf.update(merged, key, OmegaConf.select(cfg, key), force_add=True)
+    return merged

@@ -27,6 +27,7 @@ ORIGINS = {
     r"^evaluator\.data\.node\.": "data.",
 }
 # ends of keys that change no result; the evaluator's protocol tells files apart by their content
+DESCRIPTIONS = ("config.yaml", "environment.json")  # files of a run that hold no results
 FREE = (
     *("timeout_s", "retries", "threads", "api_key_env"),
     *("evaluator.supernet", "evaluator.data.node.root", "evaluator.device", "evaluator.workers"),
@@ -87,6 +88,10 @@ def open_run(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> Iterator[P
         _refuse_changes(cfg, run_dir, fixed)
         write_atomically(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         yield run_dir
+    except UserError:
+        if {path.name for path in run_dir.iterdir()} <= {".lock", *DESCRIPTIONS}:
+            (run_dir / "config.yaml").unlink()  # nothing depends on settings that did not work
+        raise
     finally:
         lock.release()
 
@@ -146,7 +151,10 @@ def _origin(key: str) -> str:
 
 
 def _flat(cfg: Any, keys: Sequence[str], free: tuple[str, ...] = FREE) -> dict[str, Any]:
-    """Return the leaves of `keys` by their dotted names, without those that end in `free`."""
+    """Return the leaves of `keys` by their dotted names, without those that end in `free`.
+
+    `null` is as good as no entry: a run may be older than a setting.
+    """
     values = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(values, dict)
     flat: dict[str, Any] = {}
@@ -155,7 +163,7 @@ def _flat(cfg: Any, keys: Sequence[str], free: tuple[str, ...] = FREE) -> dict[s
         if isinstance(value, dict):
             for key, child in value.items():
                 walk(f"{prefix}.{key}", child)
-        elif not prefix.endswith(free):
+        elif value is not None and not prefix.endswith(free):
             flat[prefix] = value
 
     for key in keys:

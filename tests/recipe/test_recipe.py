@@ -115,14 +115,12 @@ def test_all_problems_of_a_recipe_are_told_at_once():
         pixels="rgb",
         batch_size=0,
         clip_norm=-1,
-        ema=2,
         teacher_mode="off",
     )
     expected = [
         "recipe.pixels must be one of imagenet",
         "recipe.batch_size must be positive",
         "recipe.clip_norm must be positive",
-        "recipe.ema must be between 0 and 1",
         "recipe.teacher_mode must be train or eval",
         "recipe.phases[0].epochs or steps must be set and positive, not both",
         "recipe.phases[0].lr must be positive",
@@ -144,8 +142,20 @@ def test_a_teacher_comes_from_an_earlier_phase():
     second = replace(first, name="second")
     found = problems(first, second)
     assert len(found) == 2, "neither a later phase nor itself"
-    assert "recipe.phases[0].teacher must be an earlier phase" in found[0]
-    assert "recipe.phases[1].teacher must be an earlier phase (first)" in found[1]
+    assert "recipe.phases[0].teacher must be official, a weights file that exists" in found[0]
+    assert "or one of largest, first, got 'second'" in found[1]
+
+
+def test_weights_of_another_training_must_exist(tmp_path):
+    weights = tmp_path / "supernet.safetensors"
+    phase = Phase("a", lr=1, epochs=1, init_from=str(weights), teacher=str(weights))
+    found = problems(phase)
+    assert [line.split()[0] for line in found] == [
+        "recipe.phases[0].teacher",
+        "recipe.phases[0].init_from",
+    ]
+    weights.touch()
+    replace(recipe("light"), phases=[phase])
 
 
 def test_channels_are_sorted_after_they_were_trained():

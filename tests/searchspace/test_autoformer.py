@@ -311,8 +311,8 @@ def test_a_hair_thin_band_is_hit() -> None:
 
 def test_an_impossible_limit_says_what_is_possible() -> None:
     expected = (
-        "no architecture of autoformer has params at most 4,000,000: params range from 4,922,536 "
-        "to 10,517,272. Widen the limits (config key: limits)"
+        "no architecture of autoformer has params at most 4,000,000: the smallest has 4,922,536 "
+        "and the largest 10,517,272 (exact). Widen the limit (config key: limits.params)"
     )
     with pytest.raises(ValueError, match=re.escape(expected)):
         AutoFormer().sample_within(random.Random(0), [("params", None, 4e6)])

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from collm_nas.data.cache import cache_dir
 from collm_nas.searchspace.autoformer import AutoFormer
 from collm_nas.supernet.checkpoint import OfficialWeights
-from collm_nas.supernet.download import WeightsUnavailable, cache_dir, official_file, supernet_file
+from collm_nas.supernet.download import WeightsUnavailable, official_file, supernet_file
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: a few chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

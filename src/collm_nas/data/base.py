@@ -24,8 +24,10 @@ class Split:
     Args:
         name: which split.
         labels: the class of each image.
-        digest: sha256 over which images these are; it names them in protocols and caches.
-        read: returns the image at a position, as RGB; picklable, safe in any process.
+        digest: sha256 over which images these are, their labels and order; it names them in
+            protocols and caches.
+        read: returns the image at a position, as RGB, or raises `BrokenImage`; picklable, and
+            safe in any thread and process.
     """
 
     name: str
@@ -62,4 +64,4 @@ class DataUnavailable(ValueError):
 
 
 class BrokenImage(ValueError):
-    """An image cannot be decoded; the message names its file."""
+    """An image cannot be decoded; the message names its file. It ends what needed the image."""

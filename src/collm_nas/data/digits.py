@@ -5,13 +5,12 @@ E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
 
 from __future__ import annotations
 
-import hashlib
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from collm_nas.data.arrays import array_split
 from collm_nas.data.base import ImageData, Split, SplitName
 
 PARTS: dict[SplitName, slice] = {
@@ -31,9 +30,7 @@ class Digits(ImageData):
     def split(self, name: SplitName) -> Split:
         """See `ImageData`."""
         images, labels = self._shuffled
-        pixels = images[PARTS[name]]
-        digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-        return Split(name, tuple(labels[PARTS[name]].tolist()), digest, partial(_read, pixels))
+        return array_split(name, images[PARTS[name]], labels[PARTS[name]])
 
     @cached_property
     def _shuffled(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -43,7 +40,3 @@ class Digits(ImageData):
         order = np.random.default_rng(0).permutation(len(loaded.target))
         pixels = np.round(loaded.images * (255 / 16)).astype(np.uint8)
         return pixels[order], loaded.target[order].astype(np.int64)
-
-
-def _read(images: NDArray[np.uint8], position: int) -> Image.Image:
-    return Image.fromarray(images[position]).convert("RGB")

@@ -80,8 +80,8 @@ def _read(root: Path, names: Names, position: int) -> Image.Image:
             return image.convert("RGB")
     except UNREADABLE as error:
         raise BrokenImage(
-            f"{path} cannot be decoded: {error}. Is the file whole? Replace it, or leave out "
-            f"all such images: data.check=full"
+            f"{path} cannot be decoded: {error}. Replace it, or let all images be decoded once, "
+            f"and such ones be left out of the splits: data.check=full"
         ) from error
 
 

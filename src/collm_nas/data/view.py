@@ -38,11 +38,16 @@ class View:
     random_crop: bool = False
     seed: int = 0
 
+    @property
+    def shorter_side(self) -> int:
+        """Return what the shorter side is scaled to before the crop, in pixels."""
+        return math.ceil(round(self.size / self.crop_ratio, 6))
+
     def apply(self, image: Image.Image, position: int) -> Pixels:
         """Return the bytes (size, size, 3), RGB."""
         if self.random_crop:
             return self._random_crop(image, random.Random(f"{self.seed}/{position}"))
-        resized = self._resize(image, math.ceil(round(self.size / self.crop_ratio, 6)))
+        resized = self._resize(image, self.shorter_side)
         left = round((resized.width - self.size) / 2)
         top = round((resized.height - self.size) / 2)
         return np.asarray(resized.crop((left, top, left + self.size, top + self.size)))

@@ -57,9 +57,9 @@ class ProtocolImages:
 
     def calibration(self, size: int, workers: int = 1) -> Images:
         """Return the images that batch norms are calibrated with."""
-        positions = drawn(len(self.bn_split), self.protocol.bn_images)
-        random_crop = self.protocol.bn_random_crop
-        view = View(size, self.crop_ratio, self.protocol.interpolation, random_crop)
+        p = self.protocol
+        positions = drawn(len(self.bn_split), p.bn_images, p.bn_seed)
+        view = View(size, self.crop_ratio, p.interpolation, p.bn_random_crop, p.bn_seed)
         return self._images(self.bn_split, positions, view, workers)
 
     def _images(self, split: Split, positions: Sequence[int], view: View, workers: int) -> Images:
@@ -77,6 +77,6 @@ def evenly(labels: Sequence[int], count: int) -> list[int]:
     return sorted(sorted(range(len(labels)), key=rank.__getitem__)[:count])
 
 
-def drawn(total: int, count: int) -> list[int]:
-    """Choose `count` of `total` positions at random, always the same ones, in random order."""
-    return random.Random("calibration").sample(range(total), min(count, total))
+def drawn(total: int, count: int, seed: int = 0) -> list[int]:
+    """Choose `count` of `total` positions at random, the same ones by `seed`, in random order."""
+    return random.Random(f"calibration/{seed}").sample(range(total), min(count, total))

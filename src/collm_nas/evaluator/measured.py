@@ -7,7 +7,6 @@ import lzma
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
@@ -70,13 +69,12 @@ def read_table(path: Path, space: SearchSpace, metric: str | None = None) -> Mea
     Raises:
         ValueError: the first problems of the table.
     """
-    with _open(path) as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(path)
     accuracy = metric or "top1"
     columns = [*(v.name for v in space.variables), accuracy]
     if absent := [name for name in columns if not rows or name not in rows[0]]:
         raise ValueError(f"{path} lacks rows, or the columns {', '.join(absent)}")
-    wrong = ((i, p) for i, row in enumerate(rows, 1) for p in _wrong(row, space))
+    wrong = ((i, p) for i, row in enumerate(rows, 1) for p in _wrong(row, space, accuracy))
     if problems := [f"{path}, row {i}: {p}" for i, p in wrong]:
         raise ValueError("\n".join([*problems[:REPORTED], f"{len(problems)} problems in all"]))
     archs = tuple(
@@ -86,8 +84,13 @@ def read_table(path: Path, space: SearchSpace, metric: str | None = None) -> Mea
     return Measured(archs, accuracies * (100 if accuracies.max() <= 1 else 1))
 
 
-def _open(path: Path) -> TextIO:
-    return lzma.open(path, "rt") if path.suffix == ".xz" else path.open(newline="")
+def _rows(path: Path) -> list[dict[str, str]]:
+    opener = lzma.open if path.suffix == ".xz" else open
+    try:
+        with opener(path, "rt", newline="") as file:
+            return list(csv.DictReader(file, restval=""))
+    except (lzma.LZMAError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as CSV: {error}") from error
 
 
 def _genes(text: str, variable: Variable) -> list[Value]:
@@ -97,7 +100,11 @@ def _genes(text: str, variable: Variable) -> list[Value]:
     return [options[part] for part in parts]
 
 
-def _wrong(row: Mapping[str, str], space: SearchSpace) -> Iterator[str]:
+def _wrong(row: Mapping[str, str], space: SearchSpace, accuracy: str) -> Iterator[str]:
+    try:
+        float(row[accuracy])
+    except ValueError:
+        yield f"{accuracy} must be a number, got {row[accuracy]!r}"
     for v in space.variables:
         try:
             if len(_genes(row[v.name], v)) != v.count:

@@ -30,6 +30,7 @@ class Protocol:
         bn_images: how many; a smaller split gives all that it has.
         bn_batch: images of a calibration batch.
         bn_random_crop: whether they are seen as in training.
+        bn_seed: draws other calibration images.
         precision: of the forward pass; statistics are always in single precision.
     """
 
@@ -43,6 +44,7 @@ class Protocol:
     bn_images: int = 2000
     bn_batch: int = 200
     bn_random_crop: bool = False
+    bn_seed: int = 0
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.architecture import Value
 from collm_nas.evaluator.measured import Measured, read_run, read_table
@@ -106,7 +106,8 @@ def _read(args: argparse.Namespace) -> tuple[SearchSpace, Measured]:
         raise ValueError("a table needs its space: --space conf/searchspace/X.yaml key=value …")
     settings, *overrides = args.space
     node = OmegaConf.merge(OmegaConf.load(settings), OmegaConf.from_dotlist(overrides))
-    plain = {key: node[key] for key in node if key != "defaults"}
+    assert isinstance(node, DictConfig)
+    plain = {key: value for key, value in node.items() if key != "defaults"}
     space: SearchSpace = build(OmegaConf.create({"searchspace": plain}).searchspace)
     return space, read_table(args.source, space, args.metric)
 

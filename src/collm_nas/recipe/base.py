@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from collm_nas.architecture import Architecture
@@ -16,6 +17,7 @@ from collm_nas.recipe.sampling import Fixed, SamplingRule, draw_size
 from collm_nas.recipe.schedule import Horizon, Schedule
 from collm_nas.searchspace.base import SearchSpace
 
+OFFICIAL = "official"  # weights: the released ones
 LARGEST = "largest"  # as a teacher: the first subnet of the same step
 
 
@@ -93,7 +95,6 @@ class Recipe:
         resolutions: sides of the images in pixels, drawn for each batch; `null`: those of the
             space, or that of the one network that is trained.
         clip_norm: the largest norm of a gradient; `null`: any.
-        ema: decay of a moving average of the weights; `null`: none.
         teacher_mode: of a teacher with other weights. `train`: batch statistics normalise it, as
             in once-for-all; `eval`: its running ones.
 
@@ -111,7 +112,6 @@ class Recipe:
     lr_batch: int | None = None
     resolutions: Sequence[int] | None = None
     clip_norm: float | None = None
-    ema: float | None = None
     teacher_mode: Literal["train", "eval"] = "eval"
 
     def __post_init__(self) -> None:
@@ -152,8 +152,6 @@ class Recipe:
             value = getattr(self, key)
             if value is not None and value <= 0:
                 found.append(f"recipe.{key} must be positive, got {value}")
-        if self.ema is not None and not 0 < self.ema < 1:
-            found.append(f"recipe.ema must be between 0 and 1, got {self.ema}")
         if self.teacher_mode not in ("train", "eval"):
             found.append(f"recipe.teacher_mode must be train or eval, got {self.teacher_mode!r}")
         return found + self._wrong_phases()
@@ -178,17 +176,26 @@ class Recipe:
 
     def _wrong_origin(self, i: int) -> list[str]:
         """Say what is wrong with where phase `i` gets its weights and its teacher from."""
-        phase, earlier = self.phases[i], [p.name for p in self.phases[:i]]
-        later = [p.name for p in self.phases[i:]]
+        phase, key = self.phases[i], f"recipe.phases[{i}]"
+        earlier = [p.name for p in self.phases[:i]]
         found = []
-        if phase.teacher in later:
+        if not _exists(phase.teacher, OFFICIAL, LARGEST, *earlier):
             found.append(
-                f"recipe.phases[{i}].teacher must be an earlier phase ({', '.join(earlier) or '-'})"
-                f", a weights file, official or {LARGEST}, got {phase.teacher!r}"
+                f"{key}.teacher must be {OFFICIAL}, a weights file that exists, or one of "
+                f"{', '.join([LARGEST, *earlier])}, got {phase.teacher!r}"
+            )
+        if not _exists(phase.init_from, OFFICIAL):
+            found.append(
+                f"{key}.init_from must be {OFFICIAL} or a weights file that exists, got "
+                f"{phase.init_from!r}"
             )
         if phase.sort_channels and not i and not phase.init_from:
             found.append(
-                f"recipe.phases[{i}].sort_channels sorts trained weights: name some in "
-                f"recipe.phases[{i}].init_from, or put a phase before it"
+                f"{key}.sort_channels sorts trained weights: name some in {key}.init_from, or put "
+                "a phase before it"
             )
         return found
+
+
+def _exists(origin: str | None, *known: str) -> bool:
+    return origin is None or origin in known or Path(origin).is_file()

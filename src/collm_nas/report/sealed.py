@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from collm_nas.architecture import Architecture
 from collm_nas.evaluator.sealed import SealedTest
+from collm_nas.report.evaluations import keep
 from collm_nas.report.stored import StoredRun
-from collm_nas.run import UserError, write_atomically
+from collm_nas.run import UserError
 from collm_nas.searchspace.base import SearchSpace
 
 
@@ -37,14 +38,15 @@ def evaluate(run: StoredRun, rank: int, table: str | None) -> None:
     assert record.arch is not None
     metrics = {**record.metrics, "test_accuracy": test_accuracy(space, table)(record.arch)}
     found = {
+        "mode": "table",
         "run": str(run.directory),
         "rank": rank,
         "selected_on": run.archive.objective,
         "architecture": record.arch.to_json(),
         "metrics": metrics,
     }
-    write_atomically(run.directory / "evaluation.json", json.dumps(found, indent=2))
+    path = keep(run.directory, found)
     print(json.dumps(space.encode(record.arch)))
     for name, value in metrics.items():
         print(f"  {name:14} {value:,.10g}")
-    print(f"selected on {run.archive.objective}; written to {run.directory / 'evaluation.json'}")
+    print(f"selected on {run.archive.objective}; written to {path}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
 from collm_nas.architecture import Architecture, InvalidArchitecture, NothingFeasible
+from collm_nas.searchspace.activations import BYTES_PER_VALUE
 from collm_nas.searchspace.autoformer_sampling import STEP, ExactSampler, Totals
 from collm_nas.searchspace.base import (
     Bounds,
@@ -21,6 +22,7 @@ from collm_nas.searchspace.base import (
     SearchSpace,
     Variable,
     describe,
+    ranges,
     shorten,
     wrong_keys,
 )
@@ -165,16 +167,14 @@ class AutoFormer(SearchSpace):
 
     def sample_within(self, rng: random.Random, limits: Sequence[Bounds]) -> Architecture:
         """See `SearchSpace.sample_within`: exact for any limits, and no draw is in vain."""
+        self.refuse_impossible(limits)
         combinations = self.sampler.within(tuple(limits))
         if not combinations.totals:
-            smallest, largest = (self.costs(self._uniform(pick)) for pick in (min, max))
-            ranges = "; ".join(
-                f"{metric} range from {smallest[metric]:,} to {largest[metric]:,}"
-                for metric in dict.fromkeys(metric for metric, _, _ in limits)
-            )
+            ends = [self.costs(self._uniform(pick)) for pick in (min, max)]
             raise NothingFeasible(
-                f"no architecture of {self.name} has {' and '.join(map(describe, limits))}: "
-                f"{ranges}. Widen the limits (config key: limits)"
+                f"no architecture of {self.name} has {' and '.join(map(describe, limits))}, though "
+                f"they reach from {ranges(ends, limits)} (exact). Widen the limits (config key: "
+                "limits)"
             )
         return self.build(self.sampler.draw(rng, combinations))
 
@@ -189,6 +189,19 @@ class AutoFormer(SearchSpace):
         """
         embed, heads, ratios = shape_of(arch)
         return self._costs(Totals(len(heads), embed, sum(heads), sum(ratios)))
+
+    def activation_bytes(self, arch: Architecture) -> int:
+        """See `SearchSpace`."""
+        embed, heads, ratios = shape_of(arch)
+        patches = (self.side // self.patch_size) ** 2
+        widest = max(3 * HEAD_DIM * max(heads), int(embed * max(ratios)))
+        layer = (patches + 1) * (embed + widest)
+        return BYTES_PER_VALUE * max(layer, 3 * self.side**2 + patches * embed)
+
+    def cost_range(self, metric: str) -> tuple[float, float] | None:
+        """See `SearchSpace`: every cost grows with every gene."""
+        least, most = (self.costs(self._uniform(pick)) for pick in (min, max))
+        return (least[metric], most[metric]) if metric in least else None
 
     def _costs(self, totals: Totals) -> Costs:
         depth, embed = totals.depth, totals.embed_dim

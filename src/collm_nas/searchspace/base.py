@@ -27,6 +27,7 @@ __all__ = [
     "describe",
     "first_within",
     "lies_within",
+    "ranges",
     "shorten",
     "wrong_keys",
     "wrong_values",
@@ -48,6 +49,7 @@ class SearchSpace(ABC):
 
     name: ClassVar[str]
     supernet: ClassVar[str] = ""  # "module:Class" of its weight-sharing network, if it has one
+    num_classes: int  # what the networks tell apart; spaces with a supernet set it
 
     def __init__(
         self, variables: Sequence[Variable], names: str, order_seed: object = None
@@ -81,6 +83,20 @@ class SearchSpace(ABC):
     def resolution(self, arch: Architecture) -> int:
         """Return the side of the images that `arch` takes, in pixels; supernets need to know."""
         raise NotImplementedError(f"{type(self).__name__}.resolution is not defined")
+
+    def activation_bytes(self, arch: Architecture) -> int:
+        """Return the memory that the most demanding layer of `arch` needs for one image.
+
+        It is the largest sum of input and output of a convolution or linear layer, in single
+        precision (4 bytes per value). What waits for a later layer (the other half of a shuffle
+        unit, the input that a residual block adds at its end) and what has no weights (attention
+        itself) is not counted, nor are the weights.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.activation_bytes is not defined")
+
+    def cost_range(self, metric: str) -> tuple[float, float] | None:
+        """Return the least and the most that any architecture costs; `None`: not known exactly."""
+        return None
 
     def image_sizes(self) -> tuple[int, ...]:
         """List the sides of images that architectures take, in pixels; most spaces have one."""
@@ -124,9 +140,29 @@ class SearchSpace(ABC):
         """Draw uniformly from the architectures whose `costs` lie within `limits`, ends included.
 
         Raises:
-            NothingFeasible: none was found.
+            NothingFeasible: none was found; at once, if the exact range of a cost rules it out.
         """
+        self.refuse_impossible(limits)
         return first_within(lambda: self.sample(rng), self.costs, limits)
+
+    def refuse_impossible(self, limits: Sequence[Bounds]) -> None:
+        """Compare each limit with the exact range of its cost, where that is known.
+
+        Raises:
+            NothingFeasible: no architecture meets some limits; all of these are told.
+        """
+        problems = []
+        for metric, low, high in limits:
+            ends = self.cost_range(metric)
+            floor, ceiling = -math.inf if low is None else low, math.inf if high is None else high
+            if ends and (floor > ends[1] or ceiling < ends[0]):
+                problems.append(
+                    f"no architecture of {self.name} has {describe((metric, low, high))}: the "
+                    f"smallest has {ends[0]:,.12g} and the largest {ends[1]:,.12g} (exact). Widen "
+                    f"the limit (config key: limits.{metric})"
+                )
+        if problems:
+            raise NothingFeasible("\n".join(problems))
 
     def mutate(
         self, arch: Architecture, rng: random.Random, rate: float | Mapping[str, float]
@@ -259,13 +295,19 @@ def first_within(
         seen.append(costs(arch))
         if lies_within(seen[-1], limits):
             return arch
-    ranges = ", ".join(
-        f"{metric} from {min(c[metric] for c in seen):,} to {max(c[metric] for c in seen):,}"
-        for metric in dict.fromkeys(metric for metric, _, _ in limits)
-    )
     raise NothingFeasible(
         f"no architecture in {attempts:,} draws has {' and '.join(map(describe, limits))}; seen "
-        f"were {ranges}. Widen the limits (config key: limits)"
+        f"in these draws (not exact) were {ranges(seen, limits)}. Widen the limits (config key: "
+        "limits)"
+    )
+
+
+def ranges(seen: Sequence[Mapping[str, float]], limits: Sequence[Bounds]) -> str:
+    """Write what the limited costs ranged over: `macs from 1,000,000 to 2,000,000`."""
+    return ", ".join(
+        f"{metric} from {min(c[metric] for c in seen):,.12g} to "
+        f"{max(c[metric] for c in seen):,.12g}"
+        for metric in dict.fromkeys(metric for metric, _, _ in limits)
     )
 
 

@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from collm_nas.architecture import Architecture
+from collm_nas.searchspace.activations import BYTES_PER_VALUE
 from collm_nas.searchspace.base import Costs, SearchSpace, Variable
 from collm_nas.searchspace.mobilenet_costs import (
     TUTORIAL_RESOLUTIONS,
     TUTORIAL_WIDTH,
+    ActivationTable,
     CostTable,
 )
 from collm_nas.searchspace.mobilenet_skeleton import BASE_WIDTHS, Block, Skeleton
@@ -77,6 +79,10 @@ class MobileNet(SearchSpace):
         self._tables = {
             r: CostTable.of(self.skeleton, r, self.kernels, self.expansions) for r in resolutions
         }
+        self._activations = {
+            r: ActivationTable.of(self.skeleton, r, self.kernels, self.expansions)
+            for r in resolutions
+        }
         tutorial = Skeleton(BASE_WIDTHS, TUTORIAL_WIDTH, 1000, self.skeleton.max_depth)
         self._in_tutorial = self.skeleton == tutorial and {*resolutions} <= {*TUTORIAL_RESOLUTIONS}
 
@@ -133,6 +139,16 @@ class MobileNet(SearchSpace):
         if self._in_tutorial:
             costs["tutorial_flops"] = float(counts.tutorial)
         return costs
+
+    def activation_bytes(self, arch: Architecture) -> int:
+        """See `SearchSpace`."""
+        table = self._activations[cast(int, arch["r"][0])]
+        return BYTES_PER_VALUE * table.most(list(zip(arch["ks"], arch["e"], strict=True)))
+
+    def cost_range(self, metric: str) -> tuple[float, float] | None:
+        """See `SearchSpace`: every cost grows with every gene."""
+        least, most = self._extreme_costs(min), self._extreme_costs(max)
+        return (least[metric], most[metric]) if metric in least else None
 
     # -- what a language model reads --------------------------------------------------------
 

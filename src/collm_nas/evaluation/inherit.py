@@ -1,0 +1,130 @@
+"""`mode=inherit`: the sealed test accuracy with inherited weights, and controls beside it.
+
+A number alone says little: the same weights and images also measure what others published, and
+the ends of the space. The seeds draw the images that calibrate the batch norms, so that their
+spread is that of calibration, not of training.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from collm_nas.architecture import Architecture
+from collm_nas.data.base import SplitName
+from collm_nas.evaluation.bench import Bench
+from collm_nas.evaluation.latency import latency_ms
+from collm_nas.evaluation.subject import Subject
+from collm_nas.problem import amount
+from collm_nas.recipe.anchors import largest, smallest
+from collm_nas.report.evaluations import keep
+from collm_nas.searchspace.base import SearchSpace
+from collm_nas.searchspace.published import of_space
+
+SPLITS: tuple[SplitName, ...] = ("test", "search_val")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One architecture: accuracies in percent as means over the seeds, and what it costs."""
+
+    label: str
+    architecture: Any
+    metrics: Mapping[str, float]
+    spread: Mapping[str, float]  # standard deviations over the seeds; empty for one seed
+    costs: Mapping[str, float]
+    latency_ms: float  # of one image on one CPU thread here, median
+
+
+def evaluate_inherited(
+    subject: Subject, bench: Bench, seeds: Sequence[int], controls: bool
+) -> list[Row]:
+    """Measure, print and store the architecture and, if `controls`, what it is compared with."""
+    archs = {subject.label: subject.arch}
+    if controls:
+        archs |= controls_of(subject.space)
+    rows = [row(label, arch, subject.space, bench, seeds) for label, arch in archs.items()]
+    meaning = explain(bench, seeds)
+    print_rows(rows, meaning)
+    entry = {
+        "mode": "inherit",
+        **asdict(rows[0]),
+        "controls": [asdict(r) for r in rows[1:]],
+        "seeds": list(seeds),
+        "meaning": meaning,
+        **bench.describe(),
+    }
+    print("written to", keep(subject.directory, entry))
+    return rows
+
+
+def controls_of(space: SearchSpace) -> dict[str, Architecture]:
+    """Return the published architectures of `space`, its smallest and its largest."""
+    return {**of_space(space), "smallest": smallest(space, {}), "largest": largest(space, {})}
+
+
+def row(
+    label: str, arch: Architecture, space: SearchSpace, bench: Bench, seeds: Sequence[int]
+) -> Row:
+    """Measure one architecture on both splits, once for each seed."""
+    runs = [
+        {k: v for s in SPLITS for k, v in bench.accuracy(arch, s, bn_seed=seed).items()}
+        for seed in (seeds if bench.measurement.calibrates else seeds[:1])
+    ]
+    means = {name: statistics.fmean(run[name] for run in runs) for name in runs[0]}
+    several = len(runs) > 1
+    spread = {n: statistics.stdev(run[n] for run in runs) for n in means} if several else {}
+    latency = latency_ms(bench.subnet(arch), space.resolution(arch))
+    return Row(label, space.encode(arch), means, spread, space.costs(arch), latency)
+
+
+def explain(bench: Bench, seeds: Sequence[int]) -> list[str]:
+    """Say what the numbers mean, in sentences."""
+    protocol, name = bench.protocol, bench.measurement.name
+    test, ranking = (len(bench.data.split(split)) for split in SPLITS)
+    lines = [
+        f"Top-1 in percent with weights inherited from {bench.measurement.weights.path}, not "
+        f"trained further; protocol {name}.",
+        f"test: all {test:,} images" + (", which no search has seen." if bench.held_out else "."),
+        f"search_val: {ranking:,} images.",
+    ]
+    if not bench.held_out:
+        lines[1] += " CAUTION: this protocol ranks candidates by images of test: not held out."
+    if bench.measurement.calibrates:
+        spread = f", {len(seeds)} draws of them (± is their spread)" if len(seeds) > 1 else ""
+        images = min(protocol.bn_images, len(bench.data.split(protocol.bn_split)))
+        lines.append(
+            f"Batch norms calibrated with {images:,} images of {protocol.bn_split}{spread}."
+        )
+    elif len(seeds) > 1:
+        lines.append("No batch norms to calibrate: all seeds are the same.")
+    return [*lines, "Latency: median of one image on one CPU thread of this machine."]
+
+
+def print_rows(rows: Sequence[Row], meaning: Sequence[str]) -> None:
+    """Print the table, and what its numbers mean."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Inherited weights", title_justify="left")
+    for column in ("", "test", "top-5", "search_val", "params", "MACs", "ms"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for r in rows:
+        table.add_row(
+            r.label,
+            _accuracy(r, "test_accuracy"),
+            _accuracy(r, "test_top5"),
+            _accuracy(r, "val_accuracy"),
+            amount(r.costs["params"]),
+            amount(r.costs["macs"]),
+            f"{r.latency_ms:.1f}",
+        )
+    Console(markup=False, width=110).print(table)
+    print(*meaning, sep="\n")
+
+
+def _accuracy(r: Row, metric: str) -> str:
+    spread = f" ± {r.spread[metric]:.2f}" if metric in r.spread else ""
+    return f"{r.metrics[metric]:.2f}{spread}"

@@ -1,0 +1,223 @@
+"""One training from its config: build the parts, run the phases, write the weights, report.
+
+Repeating it continues the run in its directory; finished phases are not repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytorch_lightning as L
+import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+from collm_nas.data.base import ImageData
+from collm_nas.data.cache import cache_dir
+from collm_nas.data.check import check_classes
+from collm_nas.data.pixels import pixel_format
+from collm_nas.evaluator.images import ProtocolImages
+from collm_nas.evaluator.protocol import protocol
+from collm_nas.recipe.anchors import anchors
+from collm_nas.recipe.base import Phase, Recipe
+from collm_nas.recipe.checkpoints import Diverged
+from collm_nas.recipe.draws import key
+from collm_nas.recipe.fit import check
+from collm_nas.recipe.phases import Interrupted, Job, Pace, run_phases, save_network
+from collm_nas.recipe.validation import Anchors
+from collm_nas.run import Stopped, UserError, build, environment, open_run, write_atomically
+from collm_nas.searchspace.base import SearchSpace
+from collm_nas.supernet.base import build_supernet
+
+# what the weights depend on: it may not change between two visits of a run
+FIXED = ("searchspace", "data", "recipe", "validation", "keep", "seed")
+OWN = (*FIXED, "trainer", "logger", "pace", "data_workers", "choices")  # keys of this command
+
+
+def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
+    """Train or continue the supernet that `cfg` describes; return what is in `result.json`.
+
+    Raises:
+        Stopped: the user interrupted; the same command continues.
+        UserError: the configuration does not work, or the training failed for a reason to mend.
+    """
+    cfg = own_part(cfg)
+    with _held(cfg, run_dir):
+        start = time.monotonic()
+        try:
+            job = build_job(cfg, run_dir)
+            torch.manual_seed(key(cfg.seed, "weights"))
+            network = build_supernet(job.space)
+            phases = run_phases(job, network)
+        except Interrupted:
+            raise Stopped(f"interrupted; the same command continues {run_dir}") from None
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"not enough memory: {error}\nLower recipe.batch_size, searchspace.resolution or "
+                "recipe.resolutions, or the number of subnets of a step; or train with more "
+                "devices (trainer.devices). Then repeat the command with another run_dir=…"
+            ) from error
+        except (Diverged, ValueError, FileNotFoundError) as error:
+            raise UserError(str(error)) from error
+        weights = run_dir / "supernet.safetensors"
+        result = {
+            "supernet": str(weights),
+            "searchspace": job.space.identity,
+            "seconds of this visit": round(time.monotonic() - start, 1),
+            "phases": phases,
+        }
+        if _rank() == 0:
+            save_network(weights, network, job, phases[-1]["anchors"]["step"])
+            write_atomically(run_dir / "result.json", json.dumps(result, indent=2))
+            _tell(result)
+        return result
+
+
+def build_job(cfg: DictConfig, run_dir: Path) -> Job:
+    """Build all parts of a training.
+
+    Raises:
+        ValueError: a setting is wrong, or settings do not fit each other.
+        UserError: a node does not fit its class.
+    """
+    space: SearchSpace = build(cfg.searchspace)
+    recipe: Recipe = build(cfg.recipe)
+    data: ImageData = build(cfg.data)
+    pace = Pace(**cfg.pace)
+    if cfg.keep not in ("best", "last"):
+        raise ValueError(f"keep must be best or last, got {cfg.keep!r}")
+    check(recipe, space)
+    check_classes(space, data)
+    train = data.split("train_fit")
+    return Job(
+        space,
+        recipe,
+        train,
+        len(data.classes),
+        partial(_anchors, cfg, space, data, recipe),
+        run_dir,
+        cfg.seed,
+        pace,
+        cfg.keep,
+        partial(_trainer, cfg, recipe),
+        partial(_loggers, cfg, run_dir),
+        cfg.data_workers,
+        _info(cfg, data, recipe),
+    )
+
+
+def own_part(cfg: DictConfig) -> DictConfig:
+    """Return the part of the shared config that a training reads."""
+    values = {k: v for k in OWN if (v := cfg[k]) is not None}
+    resolved = {
+        k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v
+        for k, v in values.items()
+    }
+    return OmegaConf.create(resolved)
+
+
+def _rank() -> int:
+    """Return the number of this process among all that train together."""
+    return int(getattr(rank_zero_only, "rank", None) or 0)
+
+
+@contextmanager
+def _held(cfg: DictConfig, run_dir: Path) -> Iterator[None]:
+    """Hold the run directory, in the first process only; keep Lightning from chatting."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
+    if _rank():
+        yield
+        return
+    with open_run(cfg, run_dir, FIXED):
+        write_atomically(run_dir / "environment.json", json.dumps(environment(), indent=2))
+        yield
+
+
+def _anchors(
+    cfg: DictConfig,
+    space: SearchSpace,
+    data: ImageData,
+    recipe: Recipe,
+    choices: Mapping[str, Any],
+) -> Anchors:
+    chosen = protocol("clean", images=cfg.validation.images, bn_images=cfg.validation.bn_images)
+    images = ProtocolImages.of(chosen, data, cache_dir() / "images")
+    return Anchors(space, anchors(space, choices), images, pixel_format(recipe.pixels))
+
+
+def _trainer(cfg: DictConfig, recipe: Recipe, **parts: Any) -> L.Trainer:
+    trainer: L.Trainer = build(
+        cfg.trainer,
+        max_epochs=1,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **parts,
+    )
+    if recipe.clip_norm is not None and str(trainer.precision) == "16-mixed":
+        raise ValueError(
+            "recipe.clip_norm cannot be combined with trainer.precision=16-mixed, which scales "
+            "gradients: choose bf16-mixed or 32-true, or recipe.clip_norm=null"
+        )
+    return trainer
+
+
+def _loggers(cfg: DictConfig, run_dir: Path, phase: Phase) -> Sequence[Logger]:
+    """Return Lightning's loggers: CSV always, W&B if it is chosen (logger=wandb)."""
+    csv = CSVLogger(run_dir / "phases" / phase.name, name="", version="metrics")
+    if cfg.choices.logger != "wandb" or _rank():
+        return [csv]
+    id_file = run_dir / f"wandb_id_{phase.name}"
+    if not id_file.exists():
+        id_file.write_text(uuid4().hex[:8])
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    wandb = WandbLogger(
+        name=f"{run_dir.name}/{phase.name}",
+        save_dir=run_dir,
+        id=id_file.read_text(),
+        resume="allow",
+        project=cfg.logger.project,
+        entity=cfg.logger.entity,
+        group=cfg.logger.group,
+        job_type="train",
+        config=settings,
+    )
+    return [csv, wandb]
+
+
+def _info(cfg: DictConfig, data: ImageData, recipe: Recipe) -> dict[str, str]:
+    """Return what is stored with the weights: how they came to be."""
+    splits = {name: data.split(name).digest for name in ("train_fit", "search_val", "test")}
+    return {
+        "pixels": recipe.pixels,
+        "protocol": "clean",
+        "recipe": json.dumps(OmegaConf.to_container(cfg.recipe, resolve=True), sort_keys=True),
+        "data": json.dumps(splits),
+        "classes": json.dumps(list(data.classes)),
+        "seed": str(cfg.seed),
+        "code": str(environment()["collm_nas"]),
+    }
+
+
+def _tell(result: Mapping[str, Any]) -> None:
+    for phase in result["phases"]:
+        anchors = {k: v for k, v in phase["anchors"].items() if k not in ("step", "mean")}
+        told = ", ".join(f"{name} {value:.2f}%" for name, value in anchors.items())
+        print(f"phase {phase['phase']}: {phase['steps']:,} steps; search_val top-1: {told}")
+    print(f"weights: {result['supernet']} ({os.path.getsize(result['supernet']) / 1e6:.1f} MB)")
+    print(f"search with them: python search.py … supernet={result['supernet']}")

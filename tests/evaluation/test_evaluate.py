@@ -1,0 +1,145 @@
+"""What evaluate.py says of an architecture, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collm_nas.evaluation import command
+from collm_nas.evaluation.bench import build_bench
+from collm_nas.evaluation.subject import find_subject
+from collm_nas.report.evaluations import keep, read
+from collm_nas.run import UserError
+from collm_nas.searchspace.published import PUBLISHED, of_space
+from tests.conftest import load
+from tests.evaluation.conftest import NAMES, asked
+from tests.evaluator.conftest import space_of
+
+OPS = [0, 1, 2, 3, 0, 1]
+ARCH = f"arch={OPS}".replace(" ", "")
+
+
+def entries(directory: Path) -> list[dict[str, Any]]:
+    return read(directory / "evaluation.json")
+
+
+def test_inherited_accuracy_is_told_with_its_meaning_and_controls(supernet, tmp_path, capsys):
+    command.run(asked(supernet, tmp_path, ARCH))
+    (entry,) = entries(tmp_path)
+    assert entry["architecture"] == {"ops": OPS}
+    assert {*entry["metrics"]} == {"test_accuracy", "test_top5", "val_accuracy", "val_top5"}
+    assert [control["label"] for control in entry["controls"]] == ["smallest", "largest"]
+    smallest, largest = (control["costs"]["macs"] for control in entry["controls"])
+    assert smallest < entry["costs"]["macs"] < largest
+    told = capsys.readouterr().out
+    assert "all 497 images, which no search has seen" in told
+    assert entry["protocol"] in told
+    assert "100 images of train_fit" in told
+
+
+def test_seeds_draw_other_calibration_images(supernet, tmp_path):
+    command.run(asked(supernet, tmp_path, ARCH, "seeds=[0,1,2]", "controls=false"))
+    (entry,) = entries(tmp_path)
+    assert {*entry["spread"]} == {*entry["metrics"]}
+    assert entry["spread"]["test_top5"] > 0
+
+
+def test_a_protocol_that_ranks_by_test_is_marked(supernet, tmp_path, capsys):
+    command.run(asked(supernet, tmp_path, ARCH, "controls=false", "evaluator.protocol=collm"))
+    told = capsys.readouterr().out
+    assert "CAUTION" in told
+    assert "no search has seen" not in told
+
+
+def test_the_best_of_a_run_has_the_accuracy_that_the_search_saw(supernet, run, capsys):
+    bench_config = asked(supernet, run, f"run={run}", "evaluator.changes.images=50")
+    subject = find_subject(bench_config)
+    bench = build_bench(bench_config, subject.space)
+    assert subject.run is not None
+    best = subject.run.ranking()[0]
+    found = bench.accuracy(subject.arch, "search_val")
+    assert found["val_accuracy"] == best.metrics["val_accuracy"]
+
+
+def test_a_run_of_a_supernet_is_evaluated_with_inherited_weights_by_itself(supernet, run):
+    command.run(asked(supernet, run, f"run={run}", "rank=2", "controls=false"))
+    (entry,) = entries(run)
+    assert (entry["mode"], entry["label"]) == ("inherit", "rank 2")
+
+
+def test_a_published_name_is_looked_up_in_its_space():
+    cfg = load("evaluate", "searchspace=shufflenet", "arch=spos_readme", *NAMES)
+    assert find_subject(cfg).arch["ops"][:4] == (2, 1, 0, 1)
+    note10 = "searchspace.resolutions=[176]", "searchspace.width=1.0", "arch=ofa_note10_lat-11ms"
+    cfg = load("evaluate", "searchspace=mobilenet", *note10, *NAMES)
+    assert find_subject(cfg).arch["r"] == (176,)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_name_is_at_home_where_it_says(name):
+    settings = PUBLISHED[name].settings.split()
+    cfg = load("evaluate", *settings, f"arch={name}", *NAMES)
+    assert find_subject(cfg).label == name
+
+
+def test_the_nine_of_the_paper_have_names():
+    assert sum(name.startswith("collm_") for name in PUBLISHED) == 9
+    assert not of_space(space_of("shufflenet_tiny")), "they need the space in full"
+
+
+@pytest.mark.parametrize(
+    "arch",
+    [ARCH, f"arch={{ops: {OPS}}}", f"arch='{json.dumps({'ops': OPS})}'", f"arch='{OPS}'"],
+    ids=["list", "mapping", "JSON", "JSON list"],
+)
+def test_an_architecture_can_be_written_by_hand(arch, supernet, tmp_path):
+    assert find_subject(asked(supernet, tmp_path, arch)).arch["ops"] == tuple(OPS)
+
+
+def test_a_cell_is_written_as_the_benchmark_does():
+    cell = "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|"
+    cfg = load("evaluate", "searchspace=nasbench201", f'arch="{cell}"', *NAMES)
+    assert find_subject(cfg).arch["op"][3] == "nor_conv_3x3"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["arch=spos_redme"], "did you mean spos_readme"),
+        (["arch=spos_readme"], "add\n  searchspace=shufflenet"),
+        (["arch=[0,1,7,x]"], r"must have 6 values, got 4\n.*ops\[2\](.|\n)*ops\[3\]"),
+        ([], "run=…(.|\n)*arch=…"),
+        (["mode=train", ARCH], "mode must be one of table, inherit"),
+        (["mode=table", ARCH], "run=…"),
+        (["seeds=[]", ARCH], "seeds must be a list"),
+        (["seeds=[1,1]", ARCH], "named twice"),
+        (["supernet=/nowhere", ARCH], "/nowhere does not exist"),
+        (["run=/nowhere"], "/nowhere is no run"),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_way_out(settings, message, supernet, tmp_path):
+    with pytest.raises(UserError, match=message):
+        command.run(asked(supernet, tmp_path, *settings))
+    assert not entries(tmp_path)
+
+
+def test_only_a_supernet_has_weights_to_inherit(tmp_path):
+    space = ["searchspace=nasbench201", "evaluator=tabular", "arch=[0]"]
+    with pytest.raises(UserError, match="arch="):
+        command.run(load("evaluate", *space, f"out={tmp_path}", *NAMES))
+    cell = 'arch="|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|"'
+    with pytest.raises(UserError, match="choose evaluator=supernet"):
+        command.run(load("evaluate", *space[:2], cell, f"out={tmp_path}", *NAMES))
+
+
+def test_entries_are_replaced_only_by_their_like(tmp_path):
+    first = {"mode": "inherit", "architecture": [1], "seeds": [0], "metrics": 1}
+    for entry in (first, {**first, "mode": "export"}, {**first, "metrics": 2}):
+        keep(tmp_path, entry)
+    assert [(e["mode"], e["metrics"]) for e in entries(tmp_path)] == [("export", 1), ("inherit", 2)]
+    (tmp_path / "evaluation.json").write_text("{half")
+    with pytest.raises(UserError, match="is no list of evaluations"):
+        keep(tmp_path, first)
