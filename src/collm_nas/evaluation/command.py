@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from collm_nas.report import sealed
 from collm_nas.report.stored import read_run
-from collm_nas.run import UserError
+from collm_nas.run import UserError, build
 
 TABULAR = "collm_nas.evaluator.tabular"  # modules of evaluators that look up a benchmark
 
@@ -61,6 +61,19 @@ def _export(cfg: DictConfig) -> None:
     export(subject, build_bench(cfg, subject.space), cfg.searchspace)
 
 
+def _supernet_report(cfg: DictConfig) -> None:
+    from collm_nas.evaluation.bench import build_bench
+    from collm_nas.evaluation.subject import official_space
+    from collm_nas.evaluation.trust import supernet_report
+
+    space = official_space(cfg.searchspace)
+    bench = build_bench(cfg, space)
+    alone = build(cfg.stand_alone, space=space) if cfg.stand_alone else None
+    directory = Path(cfg.out or Path("runs", "evaluate", space.identity))
+    images = [int(count) for count in cfg.report.calibration_images]
+    supernet_report(bench, alone, cfg.report.subnets, images, cfg.seed, directory)
+
+
 def _seeds(cfg: DictConfig) -> list[int]:
     seeds = list(cfg.seeds)
     if not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
@@ -74,4 +87,5 @@ MODES: dict[str, Callable[[DictConfig], None]] = {
     "table": _table,
     "inherit": _inherit,
     "export": _export,
+    "supernet_report": _supernet_report,
 }
