@@ -18,7 +18,9 @@ from tests.conftest import CONF, ROOT
 SECRET = "sk-this-must-stay-secret"
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, limit: float = 180, **environment: str
+) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")}
     return subprocess.run(
         [sys.executable, *arguments],
@@ -26,7 +28,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         env={**clean, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "100", **environment},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=limit,
         check=False,
     )
 

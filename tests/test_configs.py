@@ -38,3 +38,10 @@ def test_one_role_can_have_its_own_model():
 def test_the_other_commands_compose(command):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         assert compose(command)
+
+
+def test_an_experiment_sets_budget_and_limits_and_the_command_line_has_the_last_word():
+    assert load("search", "experiment=paper_nb201", *NAMES).budget.rounds == 20
+    experiment = "experiment=ofa_predictor_300m"
+    assert load("search", experiment, *NAMES).limits.macs == 300e6
+    assert load("search", experiment, "limits.macs=1e6", *NAMES).limits.macs == 1e6

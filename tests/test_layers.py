@@ -73,4 +73,4 @@ def test_a_tabular_search_imports_neither_torch_nor_an_llm_client(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert not {"torch", "openai", "wandb", "pandas", "sklearn", "xllamacpp"} & imported
+    assert not {"torch", "openai", "wandb", "pandas", "sklearn", "xllamacpp", "pymoo"} & imported

@@ -7,8 +7,9 @@ searches that were given the same answers have the same archive, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import le
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,6 +80,20 @@ class Archive:
     def best(self, rounds: int | None = None) -> Record | None:
         """Return the feasible record with the highest objective (the first of equals), if any."""
         return max(self.feasible(rounds), key=self.score, default=None)
+
+    def front(self, minimised: Sequence[str], rounds: int | None = None) -> list[Record]:
+        """List the feasible records that none beats, highest objective first.
+
+        A record is beaten by one with at least its objective and at most its `minimised` costs; of
+        records with the same numbers the first counts.
+        """
+        found: list[Record] = []
+        costs = {id(r): [r.metrics[m] for m in minimised] for r in self.feasible(rounds)}
+        for record in sorted(self.feasible(rounds), key=lambda r: (-self.score(r), costs[id(r)])):
+            mine = costs[id(record)]
+            if not any(all(map(le, costs[id(other)], mine)) for other in found):
+                found.append(record)
+        return found
 
     def score(self, record: Record) -> float:
         """Return the objective of an evaluated record."""

@@ -82,6 +82,8 @@ def recorded(cfg: DictConfig) -> DictConfig:
         raise UserError(f"replay={source}: no recorded run is there ({', '.join(missing)} missing)")
     old = OmegaConf.load(source / "config.yaml")
     assert isinstance(old, DictConfig)
+    old = OmegaConf.merge({"pareto": None}, old)  # older runs have no such setting
+    assert isinstance(old, DictConfig)
     with open_dict(old):
         for role in ROLES:
             if role in old.strategy:

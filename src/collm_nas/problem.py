@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import Protocol, TypeGuard
 
 from collm_nas.architecture import Architecture, NothingFeasible
@@ -73,12 +74,22 @@ class Limit:
 
 @dataclass(frozen=True)
 class Problem:
-    """Maximise `objective` over `space`, subject to `limits` on what `hardware` charges."""
+    """Maximise `objective` over `space`, subject to `limits` on what `hardware` charges.
+
+    A `reference` point makes it a search for a trade-off: its costs are to be minimised as well.
+    It has the objective, too, and says of each number the worst that is of any use.
+    """
 
     space: SearchSpace
     hardware: CostModel
     limits: tuple[Limit, ...] = ()
     objective: str = "val_accuracy"
+    reference: Metrics = field(default_factory=dict)
+
+    @property
+    def minimised(self) -> tuple[str, ...]:
+        """Name the costs that are traded for the objective; empty: it alone counts."""
+        return tuple(metric for metric in self.reference if metric != self.objective)
 
     def violations(self, costs: Metrics) -> str:
         """Say which limits `costs` misses, and by how much; empty if none."""
@@ -175,6 +186,35 @@ def costs_of(metrics: Metrics, objective: str) -> dict[str, float]:
     """Return the costs among the metrics of a record: not what was measured on its split."""
     split = objective.removesuffix("accuracy")
     return {name: value for name, value in metrics.items() if not name.startswith(split)}
+
+
+def parse_reference(
+    reference: Mapping[str, object] | None, metrics: Metrics, objective: str
+) -> dict[str, float]:
+    """Read the reference point of a search for a trade-off, e.g. `{"latency_ms": 30}`.
+
+    The objective comes first; its reference is 0 percent if it is not given. `None` is no point.
+
+    Raises:
+        ValueError: all the problems at once.
+    """
+    if reference is None:
+        return {}
+    problems = []
+    for metric, worst in reference.items():
+        if metric != objective and metric not in metrics:
+            known = ", ".join(sorted(metrics))
+            problems.append(f"pareto.{metric}: neither {objective} nor a cost; there are {known}")
+        elif not _is_number(worst) or not isfinite(worst) or (metric != objective and worst <= 0):
+            problems.append(f"pareto.{metric}: expected the worst useful value, got {worst!r}")
+        elif metric == objective and not 0 <= worst < 100:
+            problems.append(f"pareto.{metric}: expected percent from 0 to below 100, got {worst!r}")
+    if not {*reference} - {objective}:
+        problems.append(f"pareto names no cost to minimise; there are {', '.join(sorted(metrics))}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    numbers = {metric: float(worst) for metric, worst in reference.items() if _is_number(worst)}
+    return {objective: numbers.pop(objective, 0.0), **numbers}
 
 
 def amount(value: float) -> str:

@@ -146,7 +146,10 @@ def _origin(key: str) -> str:
 
 
 def _flat(cfg: Any, keys: Sequence[str], free: tuple[str, ...] = FREE) -> dict[str, Any]:
-    """Return the leaves of `keys` by their dotted names, without those that end in `free`."""
+    """Return the leaves of `keys` by their dotted names, without those that end in `free`.
+
+    `null` is as good as no entry: a run may be older than a setting.
+    """
     values = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(values, dict)
     flat: dict[str, Any] = {}
@@ -155,7 +158,7 @@ def _flat(cfg: Any, keys: Sequence[str], free: tuple[str, ...] = FREE) -> dict[s
         if isinstance(value, dict):
             for key, child in value.items():
                 walk(f"{prefix}.{key}", child)
-        elif not prefix.endswith(free):
+        elif value is not None and not prefix.endswith(free):
             flat[prefix] = value
 
     for key in keys:

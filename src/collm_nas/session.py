@@ -17,13 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.architecture import NothingFeasible
 from collm_nas.archive import Archive
-from collm_nas.data.base import DataUnavailable
+from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
 from collm_nas.logger.base import SearchLogger, Snapshot
-from collm_nas.problem import Evaluator, Problem, parse_limits
+from collm_nas.problem import Evaluator, Problem, parse_limits, parse_reference
+from collm_nas.report import pareto
 from collm_nas.report.console import Progress, Silent
 from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
 from collm_nas.run import Stopped, UserError, build, environment, open_run, write_atomically
@@ -32,7 +33,10 @@ from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import SearchStrategy
 
 # what results depend on: it may not change between two visits of a run
-FIXED = ("searchspace", "hardware", "evaluator", "strategy", "limits", "constraint_mode", "seed")
+FIXED = (
+    *("searchspace", "hardware", "evaluator", "strategy"),
+    *("limits", "pareto", "constraint_mode", "seed"),
+)
 FILES = ("result.json", "archive.jsonl", "evaluations.jsonl", "llm_calls.jsonl", "rounds.csv")
 ROLES = ("navigator", "generator", "llm")  # keys of a strategy that hold a chat model
 
@@ -126,13 +130,14 @@ def _check_loop(constraint_mode: str, workers: int) -> None:
 
 
 def build_problem(cfg: DictConfig, space: SearchSpace, objective: str) -> Problem:
-    """Build what is to be solved; refuse limits on costs that do not exist."""
+    """Build what is to be solved; refuse limits and trade-offs on costs that do not exist."""
     hardware = build(cfg.hardware, space=space)
     limits = OmegaConf.to_container(cfg.limits, resolve=True)
     assert isinstance(limits, dict)
     any_costs = hardware.costs(space.sample(random.Random(0)))
     named = {str(metric): bounds for metric, bounds in limits.items()}
-    return Problem(space, hardware, parse_limits(named, any_costs), objective)
+    reference = parse_reference(cfg.pareto and dict(cfg.pareto), any_costs, objective)
+    return Problem(space, hardware, parse_limits(named, any_costs), objective, reference)
 
 
 def build_models(strategy: DictConfig) -> dict[str, ChatModel]:
@@ -202,7 +207,7 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
                 cfg.constraint_mode,
                 on_round,
             )
-        except (NothingFeasible, DataUnavailable) as error:
+        except (NothingFeasible, DataUnavailable, BrokenImage) as error:
             raise UserError(str(error)) from error
         except (CapReached, LLMUnavailable) as stop:
             return str(stop), False
@@ -244,5 +249,8 @@ def _report(run_dir: Path, result: dict[str, Any], parts: Parts, extent: str) ->
 
         title = result["strategy"] + (f", {result['llm']}" if result["llm"] else "")
         pictures = report.draw(parts.archive, run_dir, title)
+        if parts.problem.minimised:
+            picture = run_dir / "front.png"
+            pictures.append(pareto.draw(parts.problem, parts.archive, picture, title))
     files = [run_dir / name for name in FILES if (run_dir / name).exists()]
     print("files:", *files, *pictures, sep="\n  ")

@@ -243,6 +243,15 @@ class TestFiles:
         assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
 
 
+def test_the_protocol_names_the_content_of_the_file(tutorial, tmp_path):
+    copy = tmp_path / "copy.pth"
+    copy.write_bytes(tutorial.read_bytes())
+    save(tmp_path / "other.npz", toy_predictor(Staircase()))
+    first, same = (PredictorEvaluator(ofa(), str(path)).protocol for path in (tutorial, copy))
+    assert first == same
+    assert PredictorEvaluator(Staircase(), str(tmp_path / "other.npz")).protocol != first
+
+
 def test_an_npz_needs_no_torch(tmp_path, monkeypatch):
     save(tmp_path / "p.npz", toy_predictor(Staircase()))
     monkeypatch.setattr(predictor_file, "_read_torch", lambda path: pytest.fail("torch is used"))

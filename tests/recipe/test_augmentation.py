@@ -1,4 +1,5 @@
 import math
+import pickle
 import random
 from collections import Counter
 
@@ -28,6 +29,12 @@ def test_an_image_is_bytes_of_the_size_and_a_function_of_the_seed(name):
     again = [augmentation.image(PHOTO, 48, seed) for seed in reversed(range(8))][::-1]
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert len({view.tobytes() for view in first}) == 8
+
+
+@recipes
+def test_an_augmentation_can_be_sent_to_other_processes(name):
+    augmentation = recipe(name).augmentation
+    assert pickle.loads(pickle.dumps(augmentation)) == augmentation
 
 
 @recipes

@@ -23,6 +23,7 @@ def test_mixed_targets_are_learnt_as_by_timm():
     assert ours.item() == pytest.approx(SoftTargetCrossEntropy()(LOGITS, soft).item())
 
 
+@pytest.mark.filterwarnings("ignore:Implicit dimension")  # theirs
 def test_once_for_all_adds_the_teacher_to_the_labels():
     utils = pytest.importorskip("ofa.utils", reason="the package ofa is not installed")
     ours = recipe("ofa").loss(LOGITS, LABELS, TEACHER)

@@ -142,8 +142,20 @@ def test_a_teacher_comes_from_an_earlier_phase():
     second = replace(first, name="second")
     found = problems(first, second)
     assert len(found) == 2, "neither a later phase nor itself"
-    assert "recipe.phases[0].teacher must be an earlier phase" in found[0]
-    assert "recipe.phases[1].teacher must be an earlier phase (first)" in found[1]
+    assert "recipe.phases[0].teacher must be official, a weights file that exists" in found[0]
+    assert "or one of largest, first, got 'second'" in found[1]
+
+
+def test_weights_of_another_training_must_exist(tmp_path):
+    weights = tmp_path / "supernet.safetensors"
+    phase = Phase("a", lr=1, epochs=1, init_from=str(weights), teacher=str(weights))
+    found = problems(phase)
+    assert [line.split()[0] for line in found] == [
+        "recipe.phases[0].teacher",
+        "recipe.phases[0].init_from",
+    ]
+    weights.touch()
+    replace(recipe("light"), phases=[phase])
 
 
 def test_channels_are_sorted_after_they_were_trained():

@@ -6,6 +6,7 @@ A number takes a tenth of a millisecond and is no accuracy: docs/predictor.md sa
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,7 +34,9 @@ class PredictorEvaluator:
     objective = "predicted_accuracy"
 
     def __init__(self, space: SearchSpace, file: str, extrapolate: bool = False) -> None:
-        self.predictor = predictor_file.read(Path(file).expanduser())
+        path = Path(file).expanduser()
+        self.predictor = predictor_file.read(path)
+        self.protocol = f"predicted:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
         if problems := list(_misfits(self.predictor.meaning, space, extrapolate)):
             head = f"evaluator.file={file} does not fit the space:"
             raise ValueError("\n  ".join([head, *problems]))

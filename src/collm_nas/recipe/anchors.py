@@ -6,16 +6,16 @@ A random subnet each time would mix how good the supernet is with which subnet w
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from collm_nas.architecture import Architecture, InvalidArchitecture, Value
+from collm_nas.recipe.choices import Choices, draw_uniform, narrowed
 from collm_nas.searchspace import autoformer_published, mobilenet_published, shufflenet
 from collm_nas.searchspace.autoformer import AutoFormer
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.searchspace.mobilenet import MobileNet
 from collm_nas.searchspace.shufflenet import ShuffleNet
 
-Choices = Mapping[str, Sequence[Value]]  # options by variable; those not named keep all of theirs
 SAMPLE = 1001
 
 
@@ -46,11 +46,8 @@ def largest(space: SearchSpace, choices: Choices) -> Architecture:
 
 def median(space: SearchSpace, choices: Choices) -> Architecture:
     """Return a subnet of median multiply-adds, out of a fixed sample."""
-    rng, options = random.Random("median"), narrowed(space, choices)
-    drawn = [
-        space.build({v.name: rng.choices(options[v.name], k=v.count) for v in space.variables})
-        for _ in range(SAMPLE)
-    ]
+    rng = random.Random("median")
+    drawn = [draw_uniform(space, choices, rng) for _ in range(SAMPLE)]
     return sorted(drawn, key=lambda arch: space.costs(arch)["macs"])[SAMPLE // 2]
 
 
@@ -71,14 +68,6 @@ def published(space: SearchSpace) -> dict[str, Architecture]:
         except InvalidArchitecture:  # of a larger version of this space
             continue
     return found
-
-
-def narrowed(space: SearchSpace, choices: Choices) -> dict[str, tuple[Value, ...]]:
-    """Return the options of every variable, in the order of the space."""
-    return {
-        v.name: tuple(o for o in v.options if o in choices.get(v.name, v.options))
-        for v in space.variables
-    }
 
 
 def _extreme(space: SearchSpace, choices: Choices, pick: Callable[..., Value]) -> Architecture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from collm_nas.architecture import Architecture
@@ -16,6 +17,7 @@ from collm_nas.recipe.sampling import Fixed, SamplingRule, draw_size
 from collm_nas.recipe.schedule import Horizon, Schedule
 from collm_nas.searchspace.base import SearchSpace
 
+OFFICIAL = "official"  # weights: the released ones
 LARGEST = "largest"  # as a teacher: the first subnet of the same step
 
 
@@ -174,17 +176,26 @@ class Recipe:
 
     def _wrong_origin(self, i: int) -> list[str]:
         """Say what is wrong with where phase `i` gets its weights and its teacher from."""
-        phase, earlier = self.phases[i], [p.name for p in self.phases[:i]]
-        later = [p.name for p in self.phases[i:]]
+        phase, key = self.phases[i], f"recipe.phases[{i}]"
+        earlier = [p.name for p in self.phases[:i]]
         found = []
-        if phase.teacher in later:
+        if not _exists(phase.teacher, OFFICIAL, LARGEST, *earlier):
             found.append(
-                f"recipe.phases[{i}].teacher must be an earlier phase ({', '.join(earlier) or '-'})"
-                f", a weights file, official or {LARGEST}, got {phase.teacher!r}"
+                f"{key}.teacher must be {OFFICIAL}, a weights file that exists, or one of "
+                f"{', '.join([LARGEST, *earlier])}, got {phase.teacher!r}"
+            )
+        if not _exists(phase.init_from, OFFICIAL):
+            found.append(
+                f"{key}.init_from must be {OFFICIAL} or a weights file that exists, got "
+                f"{phase.init_from!r}"
             )
         if phase.sort_channels and not i and not phase.init_from:
             found.append(
-                f"recipe.phases[{i}].sort_channels sorts trained weights: name some in "
-                f"recipe.phases[{i}].init_from, or put a phase before it"
+                f"{key}.sort_channels sorts trained weights: name some in {key}.init_from, or put "
+                "a phase before it"
             )
         return found
+
+
+def _exists(origin: str | None, *known: str) -> bool:
+    return origin is None or origin in known or Path(origin).is_file()

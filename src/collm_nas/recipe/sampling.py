@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from collm_nas.architecture import Architecture, NothingFeasible, Value
-from collm_nas.recipe.anchors import Choices, largest, narrowed, smallest
+from collm_nas.architecture import Architecture, NothingFeasible
+from collm_nas.recipe.anchors import largest, smallest
+from collm_nas.recipe.choices import Choices, draw_uniform, wrong_choices
 from collm_nas.searchspace.base import SearchSpace
 
 
@@ -46,7 +47,7 @@ class Uniform:
     def draw(self, space: SearchSpace, seed: int, step: int) -> tuple[Architecture, ...]:
         """See `SamplingRule`."""
         return tuple(
-            _uniform(space, self.choices, _keyed(seed, step, i)) for i in range(self.subnets)
+            draw_uniform(space, self.choices, _keyed(seed, step, i)) for i in range(self.subnets)
         )
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
@@ -158,7 +159,9 @@ class Sandwich:
 
     def draw(self, space: SearchSpace, seed: int, step: int) -> tuple[Architecture, ...]:
         """See `SamplingRule`."""
-        drawn = [_uniform(space, self.choices, _keyed(seed, step, i)) for i in range(self.random)]
+        drawn = [
+            draw_uniform(space, self.choices, _keyed(seed, step, i)) for i in range(self.random)
+        ]
         return (largest(space, self.choices), smallest(space, self.choices), *drawn)
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
@@ -188,23 +191,6 @@ class Fixed:
 def draw_size(sizes: Sequence[int], seed: int, step: int) -> int:
     """Draw the side of a step's images, in pixels; one size for the whole batch."""
     return random.Random(f"{seed}/size/{step}").choice(sizes)
-
-
-def wrong_choices(space: SearchSpace, choices: Choices, key: str) -> list[str]:
-    """Say which of `choices` the space does not have; empty if it has them all."""
-    known = {v.name: v.options for v in space.variables}
-    return [
-        f"{key}.{name} is no variable of {space.name}: it has {', '.join(known)}"
-        if name not in known
-        else f"{key}.{name} must be some of {list(known[name])}, got {list(options)}"
-        for name, options in choices.items()
-        if name not in known or not options or not {*options} <= {*known[name]}
-    ]
-
-
-def _uniform(space: SearchSpace, choices: Choices, rng: random.Random) -> Architecture:
-    options: Mapping[str, Sequence[Value]] = narrowed(space, choices)
-    return space.build({v.name: rng.choices(options[v.name], k=v.count) for v in space.variables})
 
 
 def _too_few(count: int, key: str, least: int) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from collm_nas.archive import Archive
 from collm_nas.llm.ledger import Totals
 from collm_nas.problem import Problem, costs_of
+from collm_nas.report import pareto
 
 STAND_IN = "{name} (a scripted stand-in, NOT a language model)"
 
@@ -56,6 +57,7 @@ def summarise(
         "proposals": {v: verdicts.count(v) for v in sorted(set(verdicts))},
         "llm_usage": vars(totals) if totals.calls else {},
         "seconds": {k: round(v, 3) for k, v in seconds.items()},
+        **pareto.outcome(problem, archive),
         "finished": finished,
         "stopped": stopped,
     }
@@ -90,6 +92,8 @@ def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:
         rows.append(("language model", result["llm"]))
     if metric != "val_accuracy":
         rows.append(("WARNING", f"selected on {metric}: not comparable with a clean search"))
+    if "front" in result:
+        rows += pareto.rows(result)
     if best:
         costs = costs_of(best["metrics"], metric)
         rows += [

@@ -95,7 +95,7 @@ class CoLLM:
             "user",
             "navigator_feedback",
             results=telling.results(round_, archive.objective, space, self.report_rejected),
-            best=telling.best(archive, space, until),
+            best=telling.best(archive, self.problem, until),
             examples=telling.examples(archive, space, self.asking.examples, until),
         )
 

@@ -34,10 +34,14 @@ def mission(problem: Problem, target: float = math.inf) -> str:
             "weaker, so use what is allowed."
         )
     objective = OBJECTIVES.get(problem.objective, problem.objective)
+    if problem.minimised:
+        costs = " and ".join(problem.minimised)
+        target, prompt, told = math.inf, "mission_front", {"costs": costs}
+    else:
+        prompt, told = "mission", {}
     reach = "" if math.isinf(target) else f" The target is more than {target}."
-    return render(
-        "mission", objective=objective, task=problem.space.task, limits=limits, target=reach
-    )
+    task = problem.space.task
+    return render(prompt, objective=objective, task=task, limits=limits, target=reach, **told)
 
 
 def evaluated(record: Record, space: SearchSpace, objective: str) -> str:
@@ -75,10 +79,14 @@ def history(archive: Archive, space: SearchSpace) -> str:
     return "\n".join(lines) or "nothing yet: cover the space broadly."
 
 
-def best(archive: Archive, space: SearchSpace, rounds: int) -> str:
-    """Tell the best feasible candidate of the first `rounds` rounds."""
-    found = archive.best(rounds)
-    return evaluated(found, space, archive.objective) if found else "none yet"
+def best(archive: Archive, problem: Problem, rounds: int) -> str:
+    """Tell the best feasible candidate of the first `rounds` rounds, or all on the front."""
+    if not problem.minimised:
+        found = archive.best(rounds)
+        return evaluated(found, problem.space, archive.objective) if found else "none yet"
+    front = archive.front(problem.minimised, rounds)
+    lines = [evaluated(r, problem.space, archive.objective) for r in front]
+    return "\n".join(["none of these is beaten in everything:", *lines]) if lines else "none yet"
 
 
 def elite(archive: Archive, count: int, rounds: int | None = None) -> list[Record]:

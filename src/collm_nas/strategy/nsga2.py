@@ -1,0 +1,117 @@
+"""NSGA-II (Deb et al., 2002, https://doi.org/10.1109/4235.996017): evolution towards a front.
+
+Of parents and children together the next parents survive: front by front, and of the last front
+that fits only in part, those in the least crowded places (pymoo's implementation). The population
+is not stored: it follows from the archive, whose rounds are the generations.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collm_nas.architecture import Architecture
+from collm_nas.archive import Archive, Record
+from collm_nas.problem import Problem
+from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.strategy.untried import untried
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A parent, and what decides a tournament: its front, 0 is the best, and its free space."""
+
+    record: Record
+    rank: int
+    crowding: float
+
+    @property
+    def fitness(self) -> tuple[int, float]:
+        """Compare by front first, then by free space; the larger wins."""
+        return -self.rank, self.crowding
+
+
+class NSGA2:
+    """Breed each generation from the last survivors; a generation is a round.
+
+    What is traded for the objective are the costs in the config key `pareto`; without any, it is
+    an elitist evolution.
+
+    Args:
+        population: uniform samples to begin with, survivors, and children per generation.
+        crossover_rate: probability that a child takes its genes from two parents.
+        mutation_rate: probability that a gene is redrawn.
+
+    Raises:
+        ValueError: the population is too small to have two parents.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        population: int,
+        crossover_rate: float,
+        mutation_rate: float,
+    ) -> None:
+        if population < 2:
+            raise ValueError(f"strategy.population must be at least 2, got {population}")
+        self.problem = problem
+        self.seed = seed
+        self.population = population
+        self.crossover_rate = crossover_rate
+        self.mutation_rate = mutation_rate
+
+    def propose(self, archive: Archive) -> Batch:
+        """See `SearchStrategy`."""
+        rng = round_rng(self.seed, archive)
+        if (missing := self.population - len(archive.feasible())) > 0:
+            return Batch.of(*untried(self.problem, archive, rng, [self.problem.sample] * missing))
+        alive = self.survivors(archive)
+
+        def child(rng: random.Random) -> Architecture:
+            space = self.problem.space
+            mother, father = _tournament(alive, rng), _tournament(alive, rng)
+            crossed = rng.random() < self.crossover_rate
+            start = space.crossover(mother, father, rng) if crossed else mother
+            return space.mutate(start, rng, self.mutation_rate)
+
+        return Batch.of(*untried(self.problem, archive, rng, [child] * self.population))
+
+    def survivors(self, archive: Archive) -> list[Survivor]:
+        """Repeat the selection of every generation; return what lives after the last one."""
+        alive: list[Survivor] = []
+        for round_ in archive.rounds:
+            born = [r for r in round_.records if r.verdict == "feasible"]
+            if born:
+                alive = self._select([*(s.record for s in alive), *born], archive)
+        return alive
+
+    def _select(self, records: Sequence[Record], archive: Archive) -> list[Survivor]:
+        # here: a search without NSGA-II need not wait for this import
+        import numpy as np
+        from pymoo.core.population import Population
+        from pymoo.core.problem import Problem as Objectives
+        from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
+
+        costs = self.problem.minimised
+        rows = [[-archive.score(r), *(r.metrics[cost] for cost in costs)] for r in records]
+        crowd = Population.new("F", np.array(rows, dtype=float))
+        chosen = RankAndCrowding().do(
+            Objectives(n_var=0, n_obj=1 + len(costs)),
+            crowd,
+            n_survive=self.population,
+            random_state=np.random.default_rng([self.seed, len(records)]),  # breaks ties
+            return_indices=True,
+        )
+        return [
+            Survivor(records[i], int(crowd[i].get("rank")), float(crowd[i].get("crowding")))
+            for i in chosen
+        ]
+
+
+def _tournament(alive: Sequence[Survivor], rng: random.Random) -> Architecture:
+    winner = max(rng.sample(alive, 2), key=lambda s: s.fitness).record.arch
+    assert winner is not None
+    return winner
