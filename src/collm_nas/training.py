@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,9 @@ from uuid import uuid4
 
 import pytorch_lightning as L
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
-from lightning_utilities.core.rank_zero import rank_zero_only
 
 from collm_nas.data.base import ImageData
 from collm_nas.data.cache import cache_dir
@@ -94,21 +94,32 @@ def build_job(cfg: DictConfig, run_dir: Path) -> Job:
     space: SearchSpace = build(cfg.searchspace)
     recipe: Recipe = build(cfg.recipe)
     data: ImageData = build(cfg.data)
-    pace = Pace(**cfg.pace)
     if cfg.keep not in ("best", "last"):
         raise ValueError(f"keep must be best or last, got {cfg.keep!r}")
     check(recipe, space)
     check_classes(space, data)
-    train = data.split("train_fit")
+    anchors_of = partial(_anchors, cfg, space, data, recipe)
+    return assemble_job(cfg, run_dir, space, recipe, data, anchors_of)
+
+
+def assemble_job(
+    cfg: DictConfig,
+    run_dir: Path,
+    space: SearchSpace,
+    recipe: Recipe,
+    data: ImageData,
+    anchors_of: Callable[[Mapping[str, Any]], Anchors],
+) -> Job:
+    """Put parts together with what the config says of pace, keeping, trainer and loggers."""
     return Job(
         space,
         recipe,
-        train,
+        data.split("train_fit"),
         len(data.classes),
-        partial(_anchors, cfg, space, data, recipe),
+        anchors_of,
         run_dir,
         cfg.seed,
-        pace,
+        Pace(**cfg.pace),
         cfg.keep,
         partial(_trainer, cfg, recipe),
         partial(_loggers, cfg, run_dir),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+from collm_nas.problem import Evaluator
 from collm_nas.report import sealed
 from collm_nas.report.stored import read_run
 from collm_nas.run import UserError, build
+from collm_nas.searchspace.base import SearchSpace
 
 TABULAR = "collm_nas.evaluator.tabular"  # modules of evaluators that look up a benchmark
 
@@ -61,6 +64,16 @@ def _export(cfg: DictConfig) -> None:
     export(subject, build_bench(cfg, subject.space), cfg.searchspace)
 
 
+def _trained(cfg: DictConfig, mode: str) -> None:
+    from collm_nas.evaluation.alone import evaluate_trained
+    from collm_nas.evaluation.bench import build_bench
+    from collm_nas.evaluation.subject import find_subject
+
+    subject = find_subject(cfg)
+    supernet = build_bench(cfg, subject.space).supernet.cpu() if mode == "finetune" else None
+    evaluate_trained(cfg, mode, subject, _seeds(cfg), supernet)
+
+
 def _supernet_report(cfg: DictConfig) -> None:
     from collm_nas.evaluation.bench import build_bench
     from collm_nas.evaluation.subject import official_space
@@ -68,10 +81,28 @@ def _supernet_report(cfg: DictConfig) -> None:
 
     space = official_space(cfg.searchspace)
     bench = build_bench(cfg, space)
-    alone = build(cfg.stand_alone, space=space) if cfg.stand_alone else None
     directory = Path(cfg.out or Path("runs", "evaluate", space.identity))
+    alone = _stand_alone(cfg, space, directory)
     images = [int(count) for count in cfg.report.calibration_images]
     supernet_report(bench, alone, cfg.report.subnets, images, cfg.seed, directory)
+
+
+def _stand_alone(cfg: DictConfig, space: SearchSpace, directory: Path) -> Evaluator | None:
+    """Return what knows subnets that were trained on their own, as the key `stand_alone` says."""
+    match cfg.stand_alone:
+        case None:
+            return None
+        case "train":
+            from collm_nas.evaluation.alone import TrainedAlone
+
+            return TrainedAlone(cfg, space, directory / "alone")
+        case DictConfig():
+            evaluator: Evaluator = build(cfg.stand_alone, space=space)
+            return evaluator
+    raise UserError(
+        f"stand_alone must be train, or an evaluator (+evaluator@stand_alone=tabular), got "
+        f"{cfg.stand_alone!r}"
+    )
 
 
 def _seeds(cfg: DictConfig) -> list[int]:
@@ -86,6 +117,8 @@ def _seeds(cfg: DictConfig) -> list[int]:
 MODES: dict[str, Callable[[DictConfig], None]] = {
     "table": _table,
     "inherit": _inherit,
+    "retrain": partial(_trained, mode="retrain"),
+    "finetune": partial(_trained, mode="finetune"),
     "export": _export,
     "supernet_report": _supernet_report,
 }
