@@ -3,8 +3,6 @@
 Repeat a command to continue its run. `python train_supernet.py --help` lists groups and settings.
 """
 
-from pathlib import Path
-
 import hydra
 from omegaconf import DictConfig
 
@@ -13,13 +11,16 @@ from omegaconf import DictConfig
 def main(cfg: DictConfig) -> None:
     """Compose, build, train, report."""
     from collm_nas import training
+    from collm_nas.compose import choose_training_dir
     from collm_nas.report.errors import told_plainly
 
     with told_plainly():
-        training.run(cfg, Path(cfg.run_dir))
+        training.run(cfg, choose_training_dir(cfg))
 
 
 if __name__ == "__main__":
+    from pathlib import Path
+
     from collm_nas.hints import near_matches_on_failure
 
     with near_matches_on_failure(Path(__file__).parent / "conf", "train_supernet"):

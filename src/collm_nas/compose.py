@@ -70,6 +70,16 @@ def choose_run_dir(cfg: DictConfig) -> Path:
     return Path("runs", cfg.choices.searchspace, ",".join([f"{name}-seed{cfg.seed}", *others]))
 
 
+def choose_training_dir(cfg: DictConfig) -> Path:
+    """Return `run_dir`, or where the file `supernet` is to be, or a readable directory."""
+    if cfg.run_dir:
+        return Path(cfg.run_dir)
+    if cfg.supernet != "official":
+        return Path(cfg.supernet).expanduser().parent
+    choices = cfg.choices
+    return Path("runs", choices.searchspace, f"train-{choices.recipe}-seed{cfg.seed}")
+
+
 def recorded(cfg: DictConfig) -> DictConfig:
     """Return the config of the recorded run `cfg.replay`, answered from its ledger.
 

@@ -27,6 +27,7 @@ ORIGINS = {
     r"^evaluator\.data\.node\.": "data.",
 }
 # ends of keys that change no result; the evaluator's protocol tells files apart by their content
+DESCRIPTIONS = ("config.yaml", "environment.json")  # files of a run that hold no results
 FREE = (
     *("timeout_s", "retries", "threads", "api_key_env"),
     *("evaluator.supernet", "evaluator.data.node.root", "evaluator.device", "evaluator.workers"),
@@ -87,6 +88,10 @@ def open_run(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> Iterator[P
         _refuse_changes(cfg, run_dir, fixed)
         write_atomically(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         yield run_dir
+    except UserError:
+        if {path.name for path in run_dir.iterdir()} <= {".lock", *DESCRIPTIONS}:
+            (run_dir / "config.yaml").unlink()  # nothing depends on settings that did not work
+        raise
     finally:
         lock.release()
 

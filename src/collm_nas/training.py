@@ -52,7 +52,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         Stopped: the user interrupted; the same command continues.
         UserError: the configuration does not work, or the training failed for a reason to mend.
     """
-    cfg = _own(cfg)
+    cfg = own_part(cfg)
     with _held(cfg, run_dir):
         start = time.monotonic()
         try:
@@ -128,7 +128,7 @@ def assemble_job(
     )
 
 
-def _own(cfg: DictConfig) -> DictConfig:
+def own_part(cfg: DictConfig) -> DictConfig:
     """Return the part of the shared config that a training reads."""
     values = {k: v for k in OWN if (v := cfg[k]) is not None}
     resolved = {

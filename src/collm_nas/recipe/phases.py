@@ -181,7 +181,7 @@ def _train(job: Job, network: nn.Module, phase: Phase, steps: int, directory: Pa
         last, restored, pace.checkpoint_every_steps, pace.checkpoint_every_seconds
     )
     trainer = job.trainer(
-        callbacks=[watching, validation, checkpoints], logger=list(job.loggers(phase))
+        callbacks=[validation, watching, checkpoints], logger=list(job.loggers(phase))
     )
     trainer.fit(module, _loader(job, phase, seed, range(first, steps), trainer))
     trainer.strategy.barrier()
