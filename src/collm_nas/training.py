@@ -143,12 +143,17 @@ def _rank() -> int:
     return int(getattr(rank_zero_only, "rank", None) or 0)
 
 
-@contextmanager
-def _held(cfg: DictConfig, run_dir: Path) -> Iterator[None]:
-    """Hold the run directory, in the first process only; keep Lightning from chatting."""
+def quieten_lightning() -> None:
+    """Keep Lightning from chatting: what users should know is told by our own callbacks."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
+
+
+@contextmanager
+def _held(cfg: DictConfig, run_dir: Path) -> Iterator[None]:
+    """Hold the run directory, in the first process only."""
+    quieten_lightning()
     if _rank():
         yield
         return

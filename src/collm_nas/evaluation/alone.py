@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,19 +26,20 @@ from collm_nas.evaluation.subject import Subject
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.protocol import protocol
 from collm_nas.problem import Metrics
+from collm_nas.recipe.anchors import largest
 from collm_nas.recipe.base import Recipe
 from collm_nas.recipe.checkpoints import Diverged
 from collm_nas.recipe.draws import key
 from collm_nas.recipe.phases import Interrupted, run_phases
+from collm_nas.recipe.training import Teacher
 from collm_nas.recipe.validation import Anchors
 from collm_nas.report.evaluations import keep
 from collm_nas.run import Stopped, UserError, build, open_run
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.alone import Alone, OneNetwork
-from collm_nas.supernet.base import Supernet
 
 # what the weights depend on, and so may not change between two visits
-FIXED = ("searchspace", "data", "recipe", "seed", "start")
+FIXED = ("searchspace", "data", "recipe", "seed", "start", "distill")
 OWN = ("searchspace", "data", "recipe", "trainer", "logger", "pace", "data_workers", "choices")
 
 
@@ -48,6 +50,7 @@ class TrainedAlone:
 
     def __init__(self, cfg: DictConfig, space: SearchSpace, directory: Path) -> None:
         self.cfg, self.space, self.directory = cfg, space, directory
+        self.protocol = f"trained alone, {cfg.evaluator.protocol}"
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """See `Evaluator`."""
@@ -57,12 +60,12 @@ class TrainedAlone:
 
 
 def evaluate_trained(
-    cfg: DictConfig, mode: str, subject: Subject, seeds: Sequence[int], supernet: Supernet | None
+    cfg: DictConfig, mode: str, subject: Subject, seeds: Sequence[int], start: Bench | None
 ) -> list[Metrics]:
     """Train once for each seed, measure, print and store.
 
     Args:
-        supernet: whose weights training starts from; `None`: random ones.
+        start: the supernet whose weights training starts from; `None`: random ones.
     """
     benches = [
         train_alone(
@@ -71,7 +74,7 @@ def evaluate_trained(
             subject.arch,
             subject.directory / f"{mode}-{subject.space.key(subject.arch)}-seed{seed}",
             seed,
-            supernet,
+            start,
         )
         for seed in seeds
     ]
@@ -103,7 +106,7 @@ def train_alone(
     arch: Architecture,
     directory: Path,
     seed: int,
-    supernet: Supernet | None = None,
+    start: Bench | None = None,
 ) -> Bench:
     """Train `arch` in `directory`, or continue; return the bench of its last weights.
 
@@ -113,10 +116,11 @@ def train_alone(
             other settings.
     """
     one = OneNetwork(space, arch)
-    own = _own(cfg, seed, supernet is not None)
+    own = _own(cfg, seed, start)
+    training.quieten_lightning()
     try:
         with open_run(own, directory, FIXED):
-            path = _train(own, one, directory, supernet)
+            path = _train(own, one, directory, start)
     except Interrupted:
         raise Stopped(f"interrupted; the same command continues {directory}") from None
     except (Diverged, torch.OutOfMemoryError) as error:
@@ -124,7 +128,7 @@ def train_alone(
     return build_bench(cfg, one, str(path))
 
 
-def _train(cfg: DictConfig, one: OneNetwork, directory: Path, supernet: Supernet | None) -> Path:
+def _train(cfg: DictConfig, one: OneNetwork, directory: Path, start: Bench | None) -> Path:
     """Return the file with the weights of the last step."""
     recipe: Recipe = build(cfg.recipe)
     _refuse_supernets(recipe)
@@ -134,10 +138,23 @@ def _train(cfg: DictConfig, one: OneNetwork, directory: Path, supernet: Supernet
     job = training.assemble_job(cfg, directory, one, recipe, data, anchors)
     torch.manual_seed(key(cfg.seed, "weights"))
     network = Alone(one)
-    if supernet is not None:
+    if start is not None:
+        _refuse_other_pixels(start, recipe)
+        supernet = start.supernet.cpu()
         network.network = supernet.extract(one.arch)
+        if cfg.distill:
+            job = replace(job, teacher=Teacher(supernet, largest(one.space, {})))
     run_phases(job, network.train())
     return job.weights(recipe.phases[-1])
+
+
+def _refuse_other_pixels(start: Bench, recipe: Recipe) -> None:
+    weights = start.measurement.weights
+    if weights.pixels != recipe.pixels:
+        raise UserError(
+            f"{weights.path} wants its pixels as {weights.pixels}, the recipe gives them as "
+            f"{recipe.pixels}: set recipe.pixels={weights.pixels}"
+        )
 
 
 def _refuse_supernets(recipe: Recipe) -> None:
@@ -156,7 +173,7 @@ def _anchors(one: OneNetwork, data: ImageData, pixels: str, choices: Mapping[str
     return Anchors(one, {"network": one.arch}, images, pixel_format(pixels))
 
 
-def _own(cfg: DictConfig, seed: int, inherited: bool) -> DictConfig:
+def _own(cfg: DictConfig, seed: int, start: Bench | None) -> DictConfig:
     """Return the part of the config that this training reads; the last weights are kept."""
     values = {
         name: OmegaConf.to_container(cfg[name], resolve=True)
@@ -164,8 +181,10 @@ def _own(cfg: DictConfig, seed: int, inherited: bool) -> DictConfig:
         else cfg[name]
         for name in OWN
     }
-    start = str(cfg.supernet) if inherited else "random weights"
-    return OmegaConf.create({**values, "seed": seed, "keep": "last", "start": start})
+    weights = start.measurement.weights.sha256 if start else "random"
+    distill = bool(start and cfg.distill)
+    known = {"seed": seed, "keep": "last", "start": weights, "distill": distill}
+    return OmegaConf.create({**values, **known})
 
 
 def _tell(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from collm_nas.problem import Evaluator
 from collm_nas.report import sealed
+from collm_nas.report.evaluations import FILE, read
 from collm_nas.report.stored import read_run
 from collm_nas.run import UserError, build
 from collm_nas.searchspace.base import SearchSpace
+
+if TYPE_CHECKING:
+    from collm_nas.evaluation.bench import Bench
+    from collm_nas.evaluation.subject import Subject
 
 TABULAR = "collm_nas.evaluator.tabular"  # modules of evaluators that look up a benchmark
 
@@ -56,12 +63,29 @@ def _inherit(cfg: DictConfig) -> None:
 
 
 def _export(cfg: DictConfig) -> None:
-    from collm_nas.evaluation.bench import build_bench
     from collm_nas.evaluation.shipping import export
     from collm_nas.evaluation.subject import find_subject
 
     subject = find_subject(cfg)
-    export(subject, build_bench(cfg, subject.space), cfg.searchspace)
+    export(subject, _weights(cfg, subject), cfg.searchspace)
+
+
+def _weights(cfg: DictConfig, subject: Subject) -> Bench:
+    """Return the bench of the weights that the key `weights` names."""
+    from collm_nas.evaluation.bench import build_bench
+    from collm_nas.supernet.alone import OneNetwork
+
+    if cfg.weights == "inherited":
+        return build_bench(cfg, subject.space)
+    wire = json.loads(json.dumps(subject.space.encode(subject.arch)))
+    for entry in read(subject.directory / FILE):
+        if entry["mode"] == cfg.weights and entry["architecture"] == wire and "weights" in entry:
+            one = OneNetwork(subject.space, subject.arch)
+            return build_bench(cfg, one, entry["weights"][0])
+    raise UserError(
+        f"weights={cfg.weights}: {subject.directory / FILE} tells of no such training of this "
+        "architecture. It must be inherited, or retrain or finetune after that mode has run"
+    )
 
 
 def _trained(cfg: DictConfig, mode: str) -> None:
@@ -70,8 +94,8 @@ def _trained(cfg: DictConfig, mode: str) -> None:
     from collm_nas.evaluation.subject import find_subject
 
     subject = find_subject(cfg)
-    supernet = build_bench(cfg, subject.space).supernet.cpu() if mode == "finetune" else None
-    evaluate_trained(cfg, mode, subject, _seeds(cfg), supernet)
+    start = build_bench(cfg, subject.space) if mode == "finetune" else None
+    evaluate_trained(cfg, mode, subject, _seeds(cfg), start)
 
 
 def _supernet_report(cfg: DictConfig) -> None:
