@@ -1,6 +1,6 @@
 """A training in several processes, each of which writes down what its weights are at the end.
 
-    python several_processes.py FOLDER OVERRIDES...   the folder gets weights-RANK.pt
+python several_processes.py FOLDER OVERRIDES...   the folder gets weights-RANK.pt
 """
 
 import sys

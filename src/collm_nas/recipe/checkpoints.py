@@ -21,6 +21,12 @@ from torch import Tensor
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+ADVICE = (
+    "The last checkpoint is from before. Lower the phase's lr, set recipe.clip_norm, or train in "
+    "single precision (trainer.precision=32-true), in a new run_dir"
+)
+
+
 class Diverged(ValueError):
     """The loss or the weights are no numbers any more; the message says since when."""
 
@@ -48,6 +54,7 @@ class Checkpoints(L.Callback):
         restored: its content, if the training continues.
         every_steps: write it after so many steps.
         every_seconds: and after so many seconds.
+        last: the number of steps of the phase; it is written after them, too.
     """
 
     def __init__(
@@ -56,9 +63,10 @@ class Checkpoints(L.Callback):
         restored: dict[str, Any] | None,
         every_steps: int,
         every_seconds: float,
+        last: int,
     ) -> None:
         self.path, self.restored = path, restored
-        self.every_steps, self.every_seconds = every_steps, every_seconds
+        self.every_steps, self.every_seconds, self.last = every_steps, every_seconds, last
         self.stopped = False
         self._told_to_end = False
         self._written = time.monotonic()
@@ -90,7 +98,7 @@ class Checkpoints(L.Callback):
         )
         told_to_end, late = trainer.strategy.reduce(wishes, reduce_op="sum").tolist()
         done = outputs["step"] + 1
-        if told_to_end or late or done % self.every_steps == 0:
+        if told_to_end or late or done % self.every_steps == 0 or done == self.last:
             self._write(trainer, pl_module, done)
         if told_to_end:
             self.stopped = trainer.should_stop = True
@@ -131,4 +139,4 @@ def refuse_broken_weights(state: dict[str, Tensor], done: int) -> None:
     """
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise Diverged(f"after step {done:,} the weights {name} are not finite")
+            raise Diverged(f"after step {done:,} the weights {name} are not finite. {ADVICE}")

@@ -180,7 +180,7 @@ def _train(job: Job, network: nn.Module, phase: Phase, steps: int, directory: Pa
     title = f"phase {phase.name}"
     watching = Watching(title, steps, pace.log_every_steps, lambda: validation.best)
     checkpoints = Checkpoints(
-        last, restored, pace.checkpoint_every_steps, pace.checkpoint_every_seconds
+        last, restored, pace.checkpoint_every_steps, pace.checkpoint_every_seconds, steps
     )
     trainer = job.trainer(
         callbacks=[validation, watching, checkpoints], logger=list(job.loggers(phase))

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from collm_nas.architecture import Architecture
 from collm_nas.data.pixels import pixel_format
 from collm_nas.recipe.base import LARGEST, Phase, Recipe
-from collm_nas.recipe.checkpoints import Diverged
+from collm_nas.recipe.checkpoints import ADVICE, Diverged
 from collm_nas.recipe.draws import key
 from collm_nas.recipe.gradients import average_over_processes, fill_missing
 from collm_nas.searchspace.base import SearchSpace
@@ -149,8 +149,4 @@ def _diverged(
     each = "; ".join(
         f"{space.key(arch)}: {loss}" for arch, loss in zip(subnets, losses, strict=True)
     )
-    return (
-        f"the loss of step {step:,} is not finite ({each}). The last checkpoint is from before. "
-        "Lower the phase's lr, set recipe.clip_norm, or train in single precision "
-        "(trainer.precision=32-true), in a new run_dir"
-    )
+    return f"the loss of step {step:,} is not finite ({each}). {ADVICE}"

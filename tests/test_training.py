@@ -1,0 +1,201 @@
+"""A training from its config: what a step does, what a run leaves, how it is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from collm_nas import training
+from collm_nas.recipe.base import Phase
+from collm_nas.recipe.checkpoints import Diverged
+from collm_nas.recipe.draws import key
+from collm_nas.recipe.phases import run_phases
+from collm_nas.recipe.sampling import Uniform
+from collm_nas.recipe.training import SupernetTraining
+from collm_nas.run import UserError, build
+from collm_nas.supernet.base import build_supernet
+from collm_nas.supernet.checkpoint import load_supernet, supernet_info
+from tests.conftest import load
+from tests.recipe.recipes import recipe, searchspace
+
+QUICK = [
+    "searchspace=shufflenet_tiny",
+    "recipe=digits",
+    "searchspace.repeats=[1,1]",
+    "searchspace.channels=[4,8,16,32]",
+    "recipe.batch_size=20",
+    "recipe.phases.0.epochs=0.1",
+    "recipe.phases.0.warmup_epochs=0",
+    "validation.images=20",
+    "validation.bn_images=20",
+    "data_workers=0",
+    *(f"choices.{name}=x" for name in ("searchspace", "recipe", "strategy", "llm")),
+    "choices.logger=csv",
+]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLLM_CACHE", str(tmp_path / "cache"))
+
+
+def train(run_dir: Path, *overrides: str) -> dict:
+    return training.run(load("train_supernet", *QUICK, *overrides), run_dir)
+
+
+def two_phases() -> str:
+    sampling = "{_target_: collm_nas.recipe.sampling.Uniform}"
+    phase = f"_target_: collm_nas.recipe.base.Phase, steps: 3, lr: 0.1, sampling: {sampling}"
+    return f"recipe.phases=[{{{phase}, name: first}}, {{{phase}, name: second}}]"
+
+
+def test_a_run_leaves_weights_that_say_where_they_come_from(tmp_path):
+    result = train(tmp_path / "run")
+    space = searchspace("shufflenet_tiny", *QUICK[2:4])
+    weights = tmp_path / "run" / "supernet.safetensors"
+    load_supernet(weights, space)
+    info = supernet_info(weights)
+    assert info["pixels"] == recipe("digits").pixels
+    assert json.loads(info["classes"]) == list("0123456789")
+    assert set(json.loads(info["data"])) == {"train_fit", "search_val", "test"}
+    assert json.loads(info["recipe"])["batch_size"] == 20
+    assert int(info["step"]) == result["phases"][0]["anchors"]["step"] == 5
+
+
+def test_metrics_are_logged(tmp_path):
+    train(tmp_path / "run", "pace.log_every_steps=2")
+    metrics = tmp_path / "run" / "phases" / "all" / "metrics" / "metrics.csv"
+    with metrics.open() as file:
+        rows = list(csv.DictReader(file))
+    logged = [row for row in rows if row["loss"]]
+    assert [int(row["step"]) for row in logged] == [2, 4, 5]
+    assert all(float(row["images_per_s"]) > 0 for row in logged)
+    assert all(row["subnets_macs"] and row["lr"] for row in logged)
+    assert [row["val/mean"] for row in rows if row["val/mean"]]
+
+
+def test_a_finished_run_is_not_repeated(tmp_path):
+    train(tmp_path / "run")
+    weights = tmp_path / "run" / "supernet.safetensors"
+    before = weights.read_bytes()
+    (tmp_path / "run" / "phases" / "all" / "last.ckpt").unlink()
+    train(tmp_path / "run")
+    assert weights.read_bytes() == before
+
+
+def test_a_phase_begins_with_the_weights_that_the_one_before_left(tmp_path):
+    cfg = training.own_part(load("train_supernet", *QUICK, two_phases()))
+    job = training.build_job(cfg, tmp_path)
+    network = build_supernet(job.space)
+    results = run_phases(job, network)
+    assert [r["phase"] for r in results] == ["first", "second"]
+    first, second = (load_supernet(job.weights(p), job.space) for p in job.recipe.phases)
+    name = "first_conv.0.weight"
+    assert not torch.equal(first.state_dict()[name], second.state_dict()[name])
+    assert torch.equal(network.state_dict()[name], second.state_dict()[name])
+
+
+def test_losses_of_a_step_are_summed_over_its_subnets():
+    """Two equal subnets give twice the gradient of one."""
+    grads = []
+    images_and_labels = batch()
+    for subnets in (1, 2):
+        torch.manual_seed(0)
+        module = step_module(Uniform(subnets, {"ops": [0]}))
+        module.network.eval()  # no dropout
+        module._backward(module.subnets(0), *images_and_labels)
+        grads.append(next(module.network.parameters()).grad.clone())
+    assert torch.allclose(grads[1], 2 * grads[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_names_step_and_subnet():
+    module = step_module(Uniform(1))
+    with torch.no_grad():
+        next(module.network.parameters()).fill_(float("nan"))
+    optimizer = torch.optim.SGD(module.network.parameters(), lr=0.1)
+    module.optimizers = lambda: optimizer
+    pixels = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
+    with pytest.raises(Diverged, match=r"loss of step 7 is not finite \(\d\d: nan\)"):
+        module.training_step((pixels, torch.zeros(2, dtype=torch.long)), 7)
+
+
+def test_the_last_good_checkpoint_survives_divergence(tmp_path):
+    with pytest.raises(UserError, match=r"(?s)not finite.*Lower the phase's lr"):
+        train(
+            tmp_path / "run",
+            "recipe.phases.0.lr=1e30",
+            "recipe.clip_norm=null",
+            "pace.checkpoint_every_steps=1",
+        )
+    content = torch.load(tmp_path / "run/phases/all/last.ckpt", weights_only=True)
+    assert all(t.isfinite().all() for t in content["module"].values() if t.is_floating_point())
+
+
+def test_everything_that_does_not_fit_is_refused_before_training(tmp_path):
+    with pytest.raises(UserError, match=r"tell 7 classes apart, but the data\s+set has 10"):
+        train(tmp_path / "run", "searchspace.num_classes=7")
+    with pytest.raises(UserError, match=r"sampling\.choices\.ks"):
+        train(tmp_path / "run", "+recipe.phases.0.sampling.choices={ks: [3]}")
+    with pytest.raises(UserError, match=r"pace\.log_every_steps must be positive"):
+        train(tmp_path / "run", "pace.log_every_steps=0")
+    train(tmp_path / "run")  # what did not work left no trace
+
+
+def test_settings_may_not_change_half_way(tmp_path):
+    train(tmp_path / "run")
+    with pytest.raises(UserError, match=r"recipe\.batch_size: 20 -> 10"):
+        train(tmp_path / "run", "recipe.batch_size=10")
+
+
+def test_offline_wandb_goes_on_under_the_same_id(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    wandb = ["logger=wandb", "choices.logger=wandb"]
+    train(tmp_path / "run", *wandb)
+    first = (tmp_path / "run" / "wandb_id_all").read_text()
+    (tmp_path / "run" / "phases" / "all" / "finished").unlink()
+    train(tmp_path / "run", *wandb)
+    assert (tmp_path / "run" / "wandb_id_all").read_text() == first
+    assert list((tmp_path / "run").rglob(f"*{first}*"))
+
+
+@pytest.mark.parametrize(
+    "space", ["shufflenet", "mobilenet", "autoformer", "nasbench201", "mobilenet_tiny"]
+)
+def test_every_space_has_a_recipe_that_fits(space):
+    from collm_nas.recipe.fit import check
+
+    cfg = load("train_supernet", f"searchspace={space}")
+    check(build(cfg.recipe), searchspace(space))
+
+
+@pytest.mark.parametrize("trainer", ["cpu", "gpu", "ddp", "ddp_sim", "debug"])
+def test_every_trainer_composes(trainer):
+    cfg = load("train_supernet", f"trainer={trainer}")
+    assert cfg.trainer._target_ == "pytorch_lightning.Trainer"
+
+
+def test_slurm_composes():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    assert load("train_supernet", "hydra/launcher=submitit_slurm", "trainer=ddp").trainer.devices
+
+
+def test_draws_are_functions_of_their_names():
+    assert key(1, "image", 5) == key(1, "image", 5) != key(1, "image", 6)
+    assert 0 <= key(1) < 2**63
+
+
+def step_module(sampling: Uniform) -> SupernetTraining:
+    space = searchspace("shufflenet_tiny", *QUICK[2:4])
+    phase = Phase("all", lr=0.1, steps=10, sampling=sampling)
+    module = SupernetTraining(build_supernet(space), space, recipe("digits"), phase, 10, 0, 5)
+    module.manual_backward = lambda loss: loss.backward()
+    return module
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
