@@ -66,6 +66,7 @@ class Job:
         loggers: builds them for a phase.
         workers: processes that decode and augment images.
         info: what is stored with the weights.
+        teacher: of phases that name none.
     """
 
     space: SearchSpace
@@ -81,6 +82,7 @@ class Job:
     loggers: Callable[[Phase], Sequence[Logger]]
     workers: int
     info: Mapping[str, str]
+    teacher: Teacher | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -208,7 +210,7 @@ def _loader(
 
 def _teacher(job: Job, network: nn.Module, phase: Phase) -> Teacher | None:
     if phase.teacher is None or phase.teacher == LARGEST:
-        return None
+        return job.teacher
     earlier = {p.name: job.weights(p) for p in job.recipe.phases}
     path = earlier.get(phase.teacher) or supernet_file(phase.teacher, job.space)
     teacher = deepcopy(network)
