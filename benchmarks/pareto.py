@@ -1,6 +1,6 @@
 """Hypervolume of the fronts that strategies find on NAS-Bench-201, against the true front.
 
-    COLLM_SHARED=../shared python benchmarks/pareto.py --cost help_gold_6226_ms --worst 21 --seeds 20
+    COLLM_SHARED=../shared python benchmarks/pareto.py --seeds 20
 
 Accuracy on the validation split of CIFAR-10 against a measured latency, the reference point at
 80 percent and `--worst`. The scripted stand-in for a language model reads accuracies alone: its row
