@@ -56,18 +56,16 @@ def errors(model: LatencyTable, networks: int, pace: Pace, device: str) -> dict[
     rng, supernet = random.Random("errors"), engine.fresh_supernet(model.space)
     archs = [model.space.sample(rng) for _ in range(networks)]
     told = [model.latency_ms(arch) for arch in archs]
-    found = [_time_whole(model.space, supernet, arch, pace, device) for arch in archs]
+    calls = [_whole(model.space, supernet, arch, device) for arch in archs]
+    found = [timing.median_ms for timing in time_calls(calls, pace)]
     misses = (abs(t - f) / f for t, f in zip(told, found, strict=True))
     rho = float(spearmanr(told, found).statistic)
     return {"mape_percent": 100 * fmean(misses), "spearman": rho, "networks": networks}
 
 
-def _time_whole(
-    space: SearchSpace, supernet: Supernet, arch: Architecture, pace: Pace, device: str
-) -> float:
+def _whole(space: SearchSpace, supernet: Supernet, arch: Architecture, device: str) -> engine.Call:
     side = space.resolution(arch)
-    call = engine.torch_call(engine.deployed(supernet, arch), torch.zeros(1, 3, side, side), device)
-    return time_calls([call], pace)[0].median_ms
+    return engine.torch_call(engine.deployed(supernet, arch), torch.zeros(1, 3, side, side), device)
 
 
 def _time_parts(
