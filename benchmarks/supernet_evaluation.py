@@ -145,10 +145,10 @@ def compare_outputs(ours: SupernetEvaluator, original: Original, arch: Architect
     weights, images = ours.measurement.weights, ours.measurement.images
     side, pixels = weights.space.resolution(arch), FORMATS[weights.pixels]
     x, x_bn = (
-        next(some.batches(200, pixels, torch.device("cpu")))[0]
+        next(some.batches(40, pixels, torch.device("cpu")))[0]
         for some in (images.ranking(side), images.calibration(side))
     )
-    their_x, _ = next(iter(original.loader(original.ranking, 200)))
+    their_x, _ = next(iter(original.loader(original.ranking, 40)))
     subnet = load_supernet(weights.path, weights.space).eval().extract(arch).double()
     recalibrate(subnet, [x_bn.double()])
     fold_batch_norms(subnet)
