@@ -148,7 +148,7 @@ def main() -> None:
         assert abs(mine - theirs) < 1e-3, f"losses differ: {mine} and {theirs}"
     times: dict[str, list[float]] = {"collm-nas": [], "ofa package": []}
     for i in range(1, options.steps + 1):
-        for (name, seconds), step in zip(times.items(), (our_step, their_step), strict=True):
+        for seconds, step in zip(times.values(), (our_step, their_step), strict=True):
             start = time.perf_counter()
             step(i)
             seconds.append(time.perf_counter() - start)
