@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -94,21 +94,32 @@ def build_job(cfg: DictConfig, run_dir: Path) -> Job:
     space: SearchSpace = build(cfg.searchspace)
     recipe: Recipe = build(cfg.recipe)
     data: ImageData = build(cfg.data)
-    pace = Pace(**cfg.pace)
     if cfg.keep not in ("best", "last"):
         raise ValueError(f"keep must be best or last, got {cfg.keep!r}")
     check(recipe, space)
     check_classes(space, data)
-    train = data.split("train_fit")
+    anchors_of = partial(_anchors, cfg, space, data, recipe)
+    return assemble_job(cfg, run_dir, space, recipe, data, anchors_of)
+
+
+def assemble_job(
+    cfg: DictConfig,
+    run_dir: Path,
+    space: SearchSpace,
+    recipe: Recipe,
+    data: ImageData,
+    anchors_of: Callable[[Mapping[str, Any]], Anchors],
+) -> Job:
+    """Put parts together with what the config says of pace, keeping, trainer and loggers."""
     return Job(
         space,
         recipe,
-        train,
+        data.split("train_fit"),
         len(data.classes),
-        partial(_anchors, cfg, space, data, recipe),
+        anchors_of,
         run_dir,
         cfg.seed,
-        pace,
+        Pace(**cfg.pace),
         cfg.keep,
         partial(_trainer, cfg, recipe),
         partial(_loggers, cfg, run_dir),
@@ -133,12 +144,17 @@ def _rank() -> int:
     return int(getattr(rank_zero_only, "rank", None) or 0)
 
 
-@contextmanager
-def _held(cfg: DictConfig, run_dir: Path) -> Iterator[None]:
-    """Hold the run directory, in the first process only; keep Lightning from chatting."""
+def quieten_lightning() -> None:
+    """Keep Lightning from chatting: what users should know is told by our own callbacks."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
+
+
+@contextmanager
+def _held(cfg: DictConfig, run_dir: Path) -> Iterator[None]:
+    """Hold the run directory, in the first process only."""
+    quieten_lightning()
     if _rank():
         yield
         return

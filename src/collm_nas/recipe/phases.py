@@ -67,6 +67,7 @@ class Job:
         workers: processes that decode and augment images.
         most_steps: of a phase; what is left out of it is not trained.
         info: what is stored with the weights.
+        teacher: of phases that name none.
     """
 
     space: SearchSpace
@@ -83,6 +84,7 @@ class Job:
     workers: int
     most_steps: int | None
     info: Mapping[str, str]
+    teacher: Teacher | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -220,7 +222,7 @@ def _loader(
 
 def _teacher(job: Job, network: nn.Module, phase: Phase) -> Teacher | None:
     if phase.teacher is None or phase.teacher == LARGEST:
-        return None
+        return job.teacher
     earlier = {p.name: job.weights(p) for p in job.recipe.phases}
     path = earlier.get(phase.teacher) or supernet_file(phase.teacher, job.space)
     teacher = deepcopy(network)
