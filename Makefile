@@ -50,6 +50,7 @@ bench: setup ## measure what the README claims
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/subnet_forward.py
 	$(BIN)/python benchmarks/autoformer_forward.py
+	$(BIN)/python benchmarks/ofa_training_step.py
 
 clean: ## remove the environment and all runs
 	rm -rf $(VENV) runs

@@ -124,6 +124,7 @@ def assemble_job(
         partial(_trainer, cfg, recipe),
         partial(_loggers, cfg, run_dir),
         cfg.data_workers,
+        cfg.trainer.get("limit_train_batches"),
         _info(cfg, data, recipe),
     )
 
@@ -195,7 +196,9 @@ def _trainer(cfg: DictConfig, recipe: Recipe, **parts: Any) -> L.Trainer:
 
 def _loggers(cfg: DictConfig, run_dir: Path, phase: Phase) -> Sequence[Logger]:
     """Return Lightning's loggers: CSV always, W&B if it is chosen (logger=wandb)."""
-    csv = CSVLogger(run_dir / "phases" / phase.name, name="", version="metrics")
+    directory = run_dir / "phases" / phase.name
+    visit = len([*directory.glob("metrics-*")])  # Lightning would delete what an earlier one wrote
+    csv = CSVLogger(directory, name="", version=f"metrics-{visit}")
     if cfg.choices.logger != "wandb" or _rank():
         return [csv]
     id_file = run_dir / f"wandb_id_{phase.name}"
