@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -72,7 +72,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             parts.archive,
             totals,
             strategy=cfg.choices.strategy,
-            llm=label(parts.models),
+            llm=label(parts.models, parts.ledger.stand_ins()),
             protocol=parts.evaluator.protocol,
             stopped=stopped,
             finished=finished,
@@ -165,15 +165,22 @@ def build_strategy(
     return strategy
 
 
-def label(models: Mapping[str, ChatModel]) -> str:
-    """Name the models as every output must: what is not a language model says so."""
+def label(models: Mapping[str, ChatModel], stand_ins: Sequence[str] = ()) -> str:
+    """Name the models as every output must: what is not a language model says so.
+
+    Args:
+        stand_ins: scripted ones that answered, perhaps in the place of `models`.
+    """
     names = {
         role: model.name if model.is_language_model else STAND_IN.format(name=model.name)
         for role, model in models.items()
     }
+    told = ", ".join(f"{role}: {name}" for role, name in names.items())
     if len(set(names.values())) <= 1:
-        return next(iter(names.values()), "")
-    return ", ".join(f"{role}: {name}" for role, name in names.items())
+        told = next(iter(names.values()), "")
+    if unmarked := [name for name in stand_ins if name not in told]:
+        told += f", answered by {STAND_IN.format(name=', '.join(unmarked))}"
+    return told
 
 
 def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:

@@ -115,6 +115,12 @@ class Ledger:
             unpriced=costs.count(None),
         )
 
+    def stand_ins(self) -> list[str]:
+        """Name the scripted stand-ins that answered, whatever model was asked for."""
+        with self._lock:
+            names = {reply.model for reply, _ in self._paid}
+        return sorted(name for name in names if name.startswith(SCRIPTED))
+
     def check_caps(self) -> None:
         """See whether another call is allowed.
 
