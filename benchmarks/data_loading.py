@@ -118,9 +118,10 @@ def main() -> None:
         both = [statistics.mean(clock.seconds[NOT_COUNTED:]) for clock in (read, held)]
         ratios.append(both[0] / both[1])
         print(f"a step: {both[0]:.3f} s from files, {both[1]:.3f} s from memory: {ratios[-1]:.2f}x")
-    stepping = statistics.mean(held.cpu[NOT_COUNTED:])
     print(f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
-    print(f"CPU time: {decoding:.3f} s to decode a batch, {stepping:.3f} s for a step")
+    cpu = [statistics.mean(clock.cpu[NOT_COUNTED:]) for clock in (read, held)]
+    print(f"CPU time of a step: {cpu[0]:.3f} s from files, {cpu[1]:.3f} s from memory")
+    print(f"CPU time to decode a batch, in a process of its own: {decoding:.3f} s")
     print(f"processes that wanted a core, of {os.cpu_count()}: {os.getloadavg()[0]:.1f}")
 
 
