@@ -6,7 +6,8 @@ does for a step; after each, the original takes its own with the same images and
 a busy machine slows both alike. Both start from the same weights, and their losses have to agree
 throughout; the learning rate is small, or roundings would grow. What counts is the median over
 steps of the ratio of their times, of the clock and of the CPU; the target is 1.2.
-`pip install ofa --no-deps`, then `PYTHONPATH=src python benchmarks/ofa_training_step.py`.
+`pip install ofa --no-deps`, then `PYTHONPATH=src python benchmarks/ofa_training_step.py`; where
+other processes want the cores, with OMP_WAIT_POLICY=passive, or threads wait for each other.
 """
 
 from __future__ import annotations
