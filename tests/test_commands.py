@@ -134,6 +134,38 @@ def test_evaluate_unseals_only_with_a_table_that_has_test_accuracies(tmp_path):
     assert "is no run" in run("evaluate.py", f"run={tmp_path}").stderr
 
 
+def test_evaluate_takes_the_settings_of_the_run_and_what_is_typed_wins(tmp_path):
+    import torch
+
+    from collm_nas.run import build
+    from collm_nas.supernet.base import build_supernet
+    from collm_nas.supernet.checkpoint import save_supernet
+    from tests.conftest import load
+
+    space = build(load("search", "searchspace=shufflenet_tiny").searchspace)
+    torch.manual_seed(0)
+    save_supernet(tmp_path / "supernet.safetensors", build_supernet(space), space)
+    quick = ["evaluator.changes.bn_images=50", "evaluator.changes.images=60"]
+    settings = ["searchspace=shufflenet_tiny", f"supernet={tmp_path}/supernet.safetensors"]
+    cache = {"COLLM_CACHE": str(tmp_path / "cache")}
+    searched = run(
+        "search.py", *settings, *quick, "strategy=random", "budget.evaluations=2",
+        f"run_dir={tmp_path}/run", **cache,
+    )  # fmt: skip
+    assert searched.returncode == 0, searched.stderr
+    here = [f"run={tmp_path}/run", "controls=false"]
+    own = run("evaluate.py", *here, **cache)
+    assert own.returncode == 0, own.stderr
+    assert "calibrated with 50 images" in own.stdout
+    typed = run("evaluate.py", *here, "evaluator.changes.bn_images=70", **cache)
+    assert "calibrated with 70 images" in typed.stdout
+    missing = run("evaluate.py", *here, "supernet=/nowhere", **cache)
+    assert missing.returncode == 2
+    assert "/nowhere does not exist" in missing.stderr
+    entries = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert len({entry["protocol"] for entry in entries}) == 2
+
+
 def test_keys_reach_no_file_and_no_output(tmp_path):
     with serve("sensible", NASBench201()) as url:
         settings = ["llm=gpt4", "llm.model.model=scripted:sensible", "budget.evaluations=10"]

@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from tests.conftest import CONF, load, options
 
-NAMES = ["choices.searchspace=x", "choices.strategy=x", "choices.llm=x"]
+NAMES = [f"choices.{group}=x" for group in ("searchspace", "strategy", "llm", "recipe", "logger")]
 UNSET = {"table": "evaluator.table=x", "replay": "llm.model.run=x", "gguf": "llm.model.path=x"}
 
 

@@ -19,8 +19,8 @@ LAYERS = [
     {"strategy", "hardware", "recipe", "export"},
     {"search", "logger"},
     {"report"},
-    {"session", "training", "evaluation"},
-    {"estimate", "compose", "testing", "__init__"},
+    {"session", "training"},
+    {"evaluation", "estimate", "compose", "testing", "__init__"},
 ]
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)
 WITHOUT_TORCH = ("searchspace", "strategy", "llm", "search", "archive", "problem", "session")

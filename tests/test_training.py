@@ -69,7 +69,7 @@ def test_a_run_leaves_weights_that_say_where_they_come_from(tmp_path):
 
 def test_metrics_are_logged(tmp_path):
     train(tmp_path / "run", "pace.log_every_steps=2")
-    metrics = tmp_path / "run" / "phases" / "all" / "metrics" / "metrics.csv"
+    metrics = tmp_path / "run" / "phases" / "all" / "metrics-0" / "metrics.csv"
     with metrics.open() as file:
         rows = list(csv.DictReader(file))
     logged = [row for row in rows if row["loss"]]
@@ -98,6 +98,14 @@ def test_a_phase_begins_with_the_weights_that_the_one_before_left(tmp_path):
     name = "first_conv.0.weight"
     assert not torch.equal(first.state_dict()[name], second.state_dict()[name])
     assert torch.equal(network.state_dict()[name], second.state_dict()[name])
+
+
+def test_a_few_steps_can_be_tried_and_are_not_taken_for_the_whole(tmp_path):
+    few = ["trainer=debug", "trainer.limit_train_batches=2"]
+    assert [p["steps"] for p in train(tmp_path / "run", *few)["phases"]] == [2]
+    assert supernet_info(tmp_path / "run" / "supernet.safetensors")["space"]
+    with pytest.raises(UserError, match="was trained for 2 steps, now it would be 5"):
+        train(tmp_path / "run")
 
 
 def test_losses_of_a_step_are_summed_over_its_subnets():

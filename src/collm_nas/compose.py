@@ -76,8 +76,10 @@ def choose_training_dir(cfg: DictConfig) -> Path:
         return Path(cfg.run_dir)
     if cfg.supernet != "official":
         return Path(cfg.supernet).expanduser().parent
+    limit = cfg.trainer.get("limit_train_batches")
+    few = f"-first{limit}" if limit else ""  # what is only tried takes no one's place
     choices = cfg.choices
-    return Path("runs", choices.searchspace, f"train-{choices.recipe}-seed{cfg.seed}")
+    return Path("runs", choices.searchspace, f"train-{choices.recipe}-seed{cfg.seed}{few}")
 
 
 def recorded(cfg: DictConfig) -> DictConfig:

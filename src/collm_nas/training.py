@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -94,25 +94,37 @@ def build_job(cfg: DictConfig, run_dir: Path) -> Job:
     space: SearchSpace = build(cfg.searchspace)
     recipe: Recipe = build(cfg.recipe)
     data: ImageData = build(cfg.data)
-    pace = Pace(**cfg.pace)
     if cfg.keep not in ("best", "last"):
         raise ValueError(f"keep must be best or last, got {cfg.keep!r}")
     check(recipe, space)
     check_classes(space, data)
-    train = data.split("train_fit")
+    anchors_of = partial(_anchors, cfg, space, data, recipe)
+    return assemble_job(cfg, run_dir, space, recipe, data, anchors_of)
+
+
+def assemble_job(
+    cfg: DictConfig,
+    run_dir: Path,
+    space: SearchSpace,
+    recipe: Recipe,
+    data: ImageData,
+    anchors_of: Callable[[Mapping[str, Any]], Anchors],
+) -> Job:
+    """Put parts together with what the config says of pace, keeping, trainer and loggers."""
     return Job(
         space,
         recipe,
-        train,
+        data.split("train_fit"),
         len(data.classes),
-        partial(_anchors, cfg, space, data, recipe),
+        anchors_of,
         run_dir,
         cfg.seed,
-        pace,
+        Pace(**cfg.pace),
         cfg.keep,
         partial(_trainer, cfg, recipe),
         partial(_loggers, cfg, run_dir),
         cfg.data_workers,
+        cfg.trainer.get("limit_train_batches"),
         _info(cfg, data, recipe),
     )
 
@@ -132,12 +144,17 @@ def _rank() -> int:
     return int(getattr(rank_zero_only, "rank", None) or 0)
 
 
-@contextmanager
-def _held(cfg: DictConfig, run_dir: Path) -> Iterator[None]:
-    """Hold the run directory, in the first process only; keep Lightning from chatting."""
+def quieten_lightning() -> None:
+    """Keep Lightning from chatting: what users should know is told by our own callbacks."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
+
+
+@contextmanager
+def _held(cfg: DictConfig, run_dir: Path) -> Iterator[None]:
+    """Hold the run directory, in the first process only."""
+    quieten_lightning()
     if _rank():
         yield
         return
@@ -179,7 +196,9 @@ def _trainer(cfg: DictConfig, recipe: Recipe, **parts: Any) -> L.Trainer:
 
 def _loggers(cfg: DictConfig, run_dir: Path, phase: Phase) -> Sequence[Logger]:
     """Return Lightning's loggers: CSV always, W&B if it is chosen (logger=wandb)."""
-    csv = CSVLogger(run_dir / "phases" / phase.name, name="", version="metrics")
+    directory = run_dir / "phases" / phase.name
+    visit = len([*directory.glob("metrics-*")])  # Lightning would delete what an earlier one wrote
+    csv = CSVLogger(directory, name="", version=f"metrics-{visit}")
     if cfg.choices.logger != "wandb" or _rank():
         return [csv]
     id_file = run_dir / f"wandb_id_{phase.name}"

@@ -13,7 +13,7 @@ from torch import nn
 from collm_nas.data.digits import Digits
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.images import ProtocolImages
-from collm_nas.evaluator.inherit import Accuracy, Images, calibrated_subnet, measure
+from collm_nas.evaluator.inherit import BATCH, Accuracy, Images, calibrated_subnet, measure
 from collm_nas.evaluator.protocol import protocol
 from collm_nas.problem import EvaluationFailed
 from collm_nas.searchspace.shufflenet import ShuffleNet
@@ -78,7 +78,7 @@ def test_the_number_of_threads_changes_not_a_bit(
     for threads in (1, 2, 5):
         subnet = calibrated_subnet(supernet, ARCH, images.protocol, PIXELS, calibration, threads)
         with torch.inference_mode():
-            batches = ranking.batches(64, PIXELS, torch.device("cpu"))
+            batches = ranking.batches(BATCH["cpu"], PIXELS, torch.device("cpu"))
             logits = torch.cat([subnet(x_NCHW) for x_NCHW, _ in batches])
         found.append((logits, measure(subnet, ranking, PIXELS, threads=threads)))
     for logits, accuracy in found[1:]:

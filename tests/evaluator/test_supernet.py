@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,8 @@ from collm_nas.data.digits import Digits
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.inherit import calibrated_subnet, measure
 from collm_nas.evaluator.supernet import CannotEvaluate, SupernetEvaluator
-from collm_nas.problem import EvaluationFailed
+from collm_nas.evaluator.worker import Worker
+from collm_nas.problem import EvaluationFailed, Metrics
 from collm_nas.run import build
 from collm_nas.supernet.base import build_supernet
 from collm_nas.supernet.checkpoint import load_supernet, save_supernet
@@ -108,6 +113,35 @@ def test_the_format_of_the_pixels_is_that_of_the_weights(tmp_path: Path) -> None
         assert (
             measuring.measurement.weights.pixels == {"theirs": "bgr_0_255", "ours": "cifar10"}[name]
         )
+
+
+def dying(times: int, folder: Path) -> Callable[[Architecture], Metrics]:
+    """Return an evaluation during which the process dies, the first few times."""
+
+    def answer(arch: Architecture) -> Metrics:
+        deaths = len(list(folder.iterdir()))
+        if deaths < times:
+            (folder / str(deaths)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"val_accuracy": 12.0}
+
+    return answer
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_candidate_whose_process_dies_has_a_second_chance(
+    deaths: int, weights: dict[str, Path], tmp_path: Path
+) -> None:
+    (arch,), folder = some("autoformer_tiny32", 1), tmp_path / "deaths"
+    folder.mkdir()
+    measuring = evaluator("autoformer_tiny32", weights["autoformer_tiny32"])
+    measuring._free.get()
+    measuring._free.put(Worker(partial(dying, deaths, folder)))
+    if deaths == 2:
+        with pytest.raises(EvaluationFailed, match=r"its process died 2 times: .*SIGKILL.*memory"):
+            measuring.evaluate(arch)
+        assert not list((tmp_path / "cache" / "evaluations").rglob("*.jsonl"))
+    assert measuring.evaluate(arch) == {"val_accuracy": 12.0}
 
 
 def no_data() -> Digits:

@@ -21,6 +21,7 @@ from collm_nas.run import UserError
 from tests.conftest import ROOT, load
 
 pytestmark = pytest.mark.usefixtures("cache")
+CHOICES = ("searchspace", "strategy", "llm", "recipe", "logger")
 SETTINGS = [
     "data=digits",
     "llm=scripted",
@@ -31,7 +32,7 @@ SETTINGS = [
 
 
 def config(supernet: Path, *overrides: str) -> DictConfig:
-    names = [f"choices.{group}=x" for group in ("searchspace", "strategy", "llm")]
+    names = [f"choices.{group}=x" for group in CHOICES]
     usual = ["searchspace=shufflenet_tiny", f"supernet={supernet}", *SETTINGS, *names]
     return load("search", *usual, "report=line", *overrides)
 

@@ -112,8 +112,11 @@ class Bench:
         return self.measurement.weights.space.resolution(arch)
 
 
-def build_bench(cfg: DictConfig, space: SearchSpace) -> Bench:
+def build_bench(cfg: DictConfig, space: SearchSpace, supernet: str | None = None) -> Bench:
     """Load weights and find images, as `cfg.evaluator`, `cfg.supernet` and `cfg.data` say.
+
+    Args:
+        supernet: a file of weights, instead of `cfg.supernet`.
 
     Raises:
         ValueError: something is missing or does not fit; the message says all that is wrong.
@@ -121,7 +124,8 @@ def build_bench(cfg: DictConfig, space: SearchSpace) -> Bench:
     """
     if not space.supernet:
         raise UserError(f"the search space {space.name} has no supernet; mode=table reads a table")
-    evaluator = build(cfg.evaluator, space=space)
+    weights = {"supernet": supernet} if supernet else {}
+    evaluator = build(cfg.evaluator, space=space, **weights)
     if not isinstance(evaluator, SupernetEvaluator):
         raise UserError(
             f"evaluator: {cfg.evaluator._target_} does not measure subnets with the weights they "

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from collm_nas.problem import Evaluator
 from collm_nas.report import sealed
+from collm_nas.report.evaluations import FILE, read
 from collm_nas.report.stored import read_run
-from collm_nas.run import UserError
+from collm_nas.run import UserError, build
+from collm_nas.searchspace.base import SearchSpace
+
+if TYPE_CHECKING:
+    from collm_nas.evaluation.bench import Bench
+    from collm_nas.evaluation.subject import Subject
 
 TABULAR = "collm_nas.evaluator.tabular"  # modules of evaluators that look up a benchmark
 
@@ -53,12 +63,70 @@ def _inherit(cfg: DictConfig) -> None:
 
 
 def _export(cfg: DictConfig) -> None:
-    from collm_nas.evaluation.bench import build_bench
     from collm_nas.evaluation.shipping import export
     from collm_nas.evaluation.subject import find_subject
 
     subject = find_subject(cfg)
-    export(subject, build_bench(cfg, subject.space), cfg.searchspace)
+    export(subject, _weights(cfg, subject), cfg.searchspace)
+
+
+def _weights(cfg: DictConfig, subject: Subject) -> Bench:
+    """Return the bench of the weights that the key `weights` names."""
+    from collm_nas.evaluation.bench import build_bench
+    from collm_nas.supernet.alone import OneNetwork
+
+    if cfg.weights == "inherited":
+        return build_bench(cfg, subject.space)
+    wire = json.loads(json.dumps(subject.space.encode(subject.arch)))
+    for entry in read(subject.directory / FILE):
+        if entry["mode"] == cfg.weights and entry["architecture"] == wire and "weights" in entry:
+            one = OneNetwork(subject.space, subject.arch)
+            return build_bench(cfg, one, entry["weights"][0])
+    raise UserError(
+        f"weights={cfg.weights}: {subject.directory / FILE} tells of no such training of this "
+        "architecture. It must be inherited, or retrain or finetune after that mode has run"
+    )
+
+
+def _trained(cfg: DictConfig, mode: str) -> None:
+    from collm_nas.evaluation.alone import evaluate_trained
+    from collm_nas.evaluation.bench import build_bench
+    from collm_nas.evaluation.subject import find_subject
+
+    subject = find_subject(cfg)
+    start = build_bench(cfg, subject.space) if mode == "finetune" else None
+    evaluate_trained(cfg, mode, subject, _seeds(cfg), start)
+
+
+def _supernet_report(cfg: DictConfig) -> None:
+    from collm_nas.evaluation.bench import build_bench
+    from collm_nas.evaluation.subject import official_space
+    from collm_nas.evaluation.trust import supernet_report
+
+    space = official_space(cfg.searchspace)
+    bench = build_bench(cfg, space)
+    directory = Path(cfg.out or Path("runs", "evaluate", space.identity))
+    alone = _stand_alone(cfg, space, directory)
+    images = [int(count) for count in cfg.report.calibration_images]
+    supernet_report(bench, alone, cfg.report.subnets, images, cfg.seed, directory)
+
+
+def _stand_alone(cfg: DictConfig, space: SearchSpace, directory: Path) -> Evaluator | None:
+    """Return what knows subnets that were trained on their own, as the key `stand_alone` says."""
+    match cfg.stand_alone:
+        case None:
+            return None
+        case "train":
+            from collm_nas.evaluation.alone import TrainedAlone
+
+            return TrainedAlone(cfg, space, directory / "alone")
+        case DictConfig():
+            evaluator: Evaluator = build(cfg.stand_alone, space=space)
+            return evaluator
+    raise UserError(
+        f"stand_alone must be train, or an evaluator (+evaluator@stand_alone=tabular), got "
+        f"{cfg.stand_alone!r}"
+    )
 
 
 def _seeds(cfg: DictConfig) -> list[int]:
@@ -73,5 +141,8 @@ def _seeds(cfg: DictConfig) -> list[int]:
 MODES: dict[str, Callable[[DictConfig], None]] = {
     "table": _table,
     "inherit": _inherit,
+    "retrain": partial(_trained, mode="retrain"),
+    "finetune": partial(_trained, mode="finetune"),
     "export": _export,
+    "supernet_report": _supernet_report,
 }

@@ -16,7 +16,7 @@ from collm_nas.evaluator.protocol import Precision, Protocol
 from collm_nas.problem import EvaluationFailed
 from collm_nas.supernet.base import Supernet
 
-BATCH = {"cpu": 64, "cuda": 500}  # images of a forward pass, by device
+BATCH = {"cpu": 32, "cuda": 500}  # images of a forward pass, by device
 
 
 @dataclass(frozen=True)

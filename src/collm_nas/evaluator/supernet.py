@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any
@@ -21,7 +22,7 @@ from collm_nas.data.cache import cache_dir
 from collm_nas.data.pixels import PixelFormat, pixel_format
 from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.evaluator.images import ProtocolImages
-from collm_nas.evaluator.inherit import BATCH, calibrated_subnet, measure
+from collm_nas.evaluator.inherit import BATCH, Images, calibrated_subnet, measure
 from collm_nas.evaluator.protocol import Protocol, protocol
 from collm_nas.evaluator.shared import SharedResults
 from collm_nas.evaluator.worker import Worker, WorkerDied
@@ -32,6 +33,7 @@ from collm_nas.supernet.checkpoint import load_supernet, supernet_info
 from collm_nas.supernet.download import WeightsUnavailable, supernet_file
 
 ATTEMPTS = 2  # at a candidate whose process dies
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 class CannotEvaluate(ValueError):
@@ -74,18 +76,18 @@ class Measurement:
 
     def start(self, threads: int) -> Callable[[Architecture], Metrics]:
         """Load the weights into this process; return what measures an architecture with them."""
+        _keep_freed_memory()
         torch.set_num_threads(1)
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         supernet = load_supernet(self.weights.path, self.weights.space).eval().to(self.device)
-        return partial(self._measure, supernet, pixel_format(self.weights.pixels), threads)
+        pixels = pixel_format(self.weights.pixels)
+        return partial(self._measure, supernet, pixels, cache(self.images_of), threads)
 
-    def prepare(self, arch: Architecture, workers: int) -> None:
-        """Decode the images that `arch` needs, unless that was done before."""
-        size = self.weights.space.resolution(arch)
-        self.images.ranking(size, workers)
-        if self.calibrates:
-            self.images.calibration(size, workers)
+    def images_of(self, size: int, workers: int = 1) -> tuple[Images, Images]:
+        """Return the images to rank and to calibrate with; `workers` decode what is missing."""
+        ranking = self.images.ranking(size, workers)
+        return ranking, self.images.calibration(size, workers) if self.calibrates else ranking
 
     @property
     def calibrates(self) -> bool:
@@ -93,11 +95,15 @@ class Measurement:
         return self.weights.normalised and self.images.protocol.bn != "none"
 
     def _measure(
-        self, supernet: Supernet, pixels: PixelFormat, threads: int, arch: Architecture
+        self,
+        supernet: Supernet,
+        pixels: PixelFormat,
+        images_of: Callable[[int], tuple[Images, Images]],
+        threads: int,
+        arch: Architecture,
     ) -> Metrics:
-        size, protocol = self.weights.space.resolution(arch), self.images.protocol
-        ranking = self.images.ranking(size)
-        calibration = self.images.calibration(size) if self.calibrates else ranking
+        protocol = self.images.protocol
+        ranking, calibration = images_of(self.weights.space.resolution(arch))
         try:
             subnet = calibrated_subnet(supernet, arch, protocol, pixels, calibration, threads)
             found = measure(subnet, ranking, pixels, protocol.precision, threads)
@@ -145,6 +151,7 @@ class SupernetEvaluator:
             cache_dir() / "evaluations" / space.identity / file_name, self.protocol
         )
         self._cores = len(os.sched_getaffinity(0))
+        self._decode = cache(partial(self.measurement.images_of, workers=self._cores))
         self._free: LifoQueue[Worker[Architecture, Metrics]] = LifoQueue()
         for index in reversed(range(workers)):
             self._free.put(Worker(self._make(index, workers)))
@@ -153,7 +160,7 @@ class SupernetEvaluator:
         """See `Evaluator`; e.g. `{"val_accuracy": 71.3, "val_top5": 90.2}`."""
         if (known := self._shared.find(arch)) is not None:
             return known
-        self.measurement.prepare(arch, self._cores)
+        self._decode(self.measurement.weights.space.resolution(arch))
         worker = self._free.get()
         try:
             metrics = _ask(worker, arch)
@@ -177,6 +184,18 @@ def _ask(worker: Worker[Architecture, Metrics], arch: Architecture) -> Metrics:
             if attempt == ATTEMPTS:
                 raise EvaluationFailed(f"its process died {ATTEMPTS} times: {death}") from None
     raise AssertionError
+
+
+def _keep_freed_memory() -> None:
+    """Let this process use the memory of freed tensors again, instead of giving it back.
+
+    glibc returns large blocks to the system at once, and with fresh ones the system's page faults
+    take more time than the arithmetic of calibrating batch norms. Other C libraries do not.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _device(device: str) -> str:

@@ -65,7 +65,9 @@ class Job:
         trainer: builds Lightning's trainer from callbacks and loggers.
         loggers: builds them for a phase.
         workers: processes that decode and augment images.
+        most_steps: of a phase; what is left out of it is not trained.
         info: what is stored with the weights.
+        teacher: of phases that name none.
     """
 
     space: SearchSpace
@@ -80,12 +82,19 @@ class Job:
     trainer: Callable[..., L.Trainer]
     loggers: Callable[[Phase], Sequence[Logger]]
     workers: int
+    most_steps: int | None
     info: Mapping[str, str]
+    teacher: Teacher | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         """Return how many batches the images make, at least one."""
         return max(1, len(self.train) // self.recipe.batch_size)
+
+    def steps(self, phase: Phase) -> int:
+        """Return how many steps `phase` is trained for."""
+        length = phase.length(self.steps_per_epoch)
+        return length if self.most_steps is None else min(length, self.most_steps)
 
     def weights(self, phase: Phase) -> Path:
         """Return the file that `phase` leaves."""
@@ -124,13 +133,18 @@ def load_weights(path: Path, network: nn.Module, space: SearchSpace) -> None:
 
 def _run_phase(job: Job, network: nn.Module, index: int) -> dict[str, Any]:
     phase, kept = job.recipe.phases[index], job.weights(job.recipe.phases[index])
-    directory, steps = kept.parent, phase.length(job.steps_per_epoch)
+    directory, steps = kept.parent, job.steps(phase)
     finished = directory / "finished"
     validated = directory / "validation.jsonl"
     if not finished.exists():
         _begin(job, network, index)
         _train(job, network, phase, steps, directory)
-        finished.touch()
+        finished.write_text(str(steps))
+    elif (trained := finished.read_text()) != str(steps):
+        raise ValueError(
+            f"{directory} was trained for {trained} steps, now it would be {steps} "
+            "(trainer.limit_train_batches). Choose another directory: run_dir=…"
+        )
     load_weights(kept, network, job.space)
     rows = read_jsonl(validated)
     return {"phase": phase.name, "steps": steps, "anchors": _kept_row(rows, job.keep)}
@@ -208,7 +222,7 @@ def _loader(
 
 def _teacher(job: Job, network: nn.Module, phase: Phase) -> Teacher | None:
     if phase.teacher is None or phase.teacher == LARGEST:
-        return None
+        return job.teacher
     earlier = {p.name: job.weights(p) for p in job.recipe.phases}
     path = earlier.get(phase.teacher) or supernet_file(phase.teacher, job.space)
     teacher = deepcopy(network)

@@ -1,0 +1,177 @@
+"""The latency of a subnet, measured on this machine, next to the closed-form costs.
+
+A search asks for the same latency many times, and must get the same answer after a restart: every
+measurement is kept in a file, which is read before anything is measured. All runs on a machine
+share it, so that strategies are compared on the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from filelock import FileLock
+
+from collm_nas.architecture import Architecture
+from collm_nas.hardware.timing import Pace, Timing, time_calls
+from collm_nas.jsonl import append_jsonl, read_jsonl
+from collm_nas.problem import Metrics
+from collm_nas.searchspace.base import SearchSpace
+
+if TYPE_CHECKING:
+    from collm_nas.supernet.base import Supernet
+
+Engine = Literal["torch", "onnxruntime"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a latency depends on besides the architecture and the machine.
+
+    Args:
+        engine: torch or onnxruntime; the latter runs on the CPU.
+        device: cpu, cuda or cuda:N.
+        cores: threads that compute, on the CPU.
+        batch: images at a time; the latency is that of the whole batch.
+
+    Raises:
+        ValueError: a value is wrong; all the problems at once.
+    """
+
+    engine: Engine
+    device: str
+    cores: int
+    batch: int
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"hardware.{name} must be at least 1, got {getattr(self, name)}"
+            for name in ("cores", "batch")
+            if getattr(self, name) < 1
+        ]
+        kind = self.device.partition(":")[0]
+        if self.engine not in get_args(Engine):
+            engines = " or ".join(get_args(Engine))
+            problems.append(f"hardware.engine must be {engines}, got {self.engine!r}")
+        if kind not in ("cpu", "cuda"):
+            problems.append(f"hardware.device must be cpu or cuda, got {self.device!r}")
+        elif self.engine == "onnxruntime" and kind != "cpu":
+            problems.append("hardware.engine=onnxruntime measures on hardware.device=cpu only")
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+class MeasuredLatency:
+    """Adds `latency_ms`, the median over samples, to the closed-form costs.
+
+    The network is the subnet as it is deployed: cut out of an untrained supernet, in evaluation
+    mode, batch norms folded into convolutions. Nothing is imported or measured before it is asked.
+
+    Args:
+        space: must have a supernet.
+        engine, device, cores, batch: see `Setting`.
+        warmup, repeats, minimum_ms: see `Pace`.
+        cache: the folder of the files of measurements; `None`: `$COLLM_CACHE`, or the user's cache.
+
+    Raises:
+        ValueError: a value is wrong, or the space has no supernet.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        engine: Engine,
+        device: str,
+        cores: int,
+        batch: int,
+        warmup: int,
+        repeats: int,
+        minimum_ms: float,
+        cache: str | None = None,
+    ) -> None:
+        if not space.supernet:
+            raise ValueError(f"the search space {space.name} has no networks to measure")
+        self.space = space
+        self.setting = Setting(engine, device, cores, batch)
+        self.pace = Pace(warmup, repeats, minimum_ms)
+        self.folder = Path(cache).expanduser() if cache else _cache_dir()
+        self.lock = threading.Lock()
+        self.measured: _Measured | None = None
+        self.supernet: Supernet | None = None
+
+    def costs(self, arch: Architecture) -> Metrics:
+        """See `CostModel`."""
+        return {**self.space.costs(arch), "latency_ms": self.latency_ms(arch)}
+
+    def latency_ms(self, arch: Architecture) -> float:
+        """Look the latency of `arch` up, or measure it; one measurement at a time on a machine."""
+        with self.lock:
+            self.measured = self.measured or self._open()
+            key = self.space.key(arch)
+            if key not in self.measured.known:
+                with FileLock(self.folder / "measuring.lock"):
+                    self.measured.read()  # another process may have measured it
+                    if key not in self.measured.known:
+                        self.measured.add(key, self._measure(arch))
+            return self.measured.known[key]
+
+    def _open(self) -> _Measured:
+        from collm_nas.hardware.engine import describe
+
+        machine = describe(self.setting.device, self.setting.engine)
+        what = {
+            "machine": machine,
+            "space": self.space.identity,
+            **asdict(self.setting),
+            **asdict(self.pace),
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+        return _Measured(self.folder / f"{self.space.name}-{digest}.jsonl", what)
+
+    def _measure(self, arch: Architecture) -> Timing:
+        import torch
+
+        from collm_nas.hardware import engine
+
+        self.supernet = self.supernet or engine.fresh_supernet(self.space)
+        subnet, side = engine.deployed(self.supernet, arch), self.space.resolution(arch)
+        images = torch.zeros(self.setting.batch, 3, side, side)
+        with engine.threads(self.setting.cores):
+            if self.setting.engine == "torch":
+                call = engine.torch_call(subnet, images, self.setting.device)
+            else:
+                call = engine.onnxruntime_call(subnet, images, self.setting.cores)
+            return time_calls([call], self.pace)[0]
+
+
+class _Measured:
+    """A file of measurements: the first line says of what, each other one has an architecture."""
+
+    def __init__(self, path: Path, what: dict[str, object]) -> None:
+        self.path = path
+        self.what = what
+        self.known: dict[str, float] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Learn what the file holds."""
+        lines = read_jsonl(self.path, cut_torn_line=False)
+        self.known = {line["key"]: line["median_ms"] for line in lines[1:]}
+
+    def add(self, key: str, timing: Timing) -> None:
+        """Keep a measurement; the caller holds the lock of the folder."""
+        if not read_jsonl(self.path):  # cuts what a crash left, too
+            append_jsonl(self.path, self.what)
+        append_jsonl(self.path, {"key": key, **asdict(timing)})
+        self.known[key] = timing.median_ms
+
+
+def _cache_dir() -> Path:
+    own = os.environ.get("COLLM_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(own).expanduser() / "collm-nas" / "latency"

@@ -1,0 +1,56 @@
+"""Latency as a sum over blocks, looked up in a table that was measured once on a device.
+
+The additive model of hardware-aware search (Cai et al., 2019, https://arxiv.org/abs/1812.00332):
+`python -m collm_nas.hardware.build_table` measures the table and says how far it is off.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from collm_nas.architecture import Architecture
+from collm_nas.hardware.blocks import block_names, covering
+from collm_nas.problem import Metrics
+from collm_nas.searchspace.base import SearchSpace
+
+
+class LatencyTable:
+    """Adds `latency_ms`, the sum over the blocks of a network, to the closed-form costs.
+
+    Args:
+        space: shufflenet or mobilenet, as it was when the table was built.
+        table: a JSON file of `build_table`.
+
+    Raises:
+        ValueError: another space, or no such table.
+    """
+
+    def __init__(self, space: SearchSpace, table: str) -> None:
+        self.space = space
+        path = Path(table).expanduser()
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            self.fixed: dict[str, float] = content["fixed"]
+            self.blocks: dict[str, float] = content["blocks"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"hardware.table: {path} is no table of blocks ({type(error).__name__}: {error}). "
+                "python -m collm_nas.hardware.build_table makes one"
+            ) from error
+        needed = {name for arch in covering(space) for name in block_names(space, arch)}
+        sides = {str(space.resolution(arch)) for arch in covering(space)}
+        if missing := sorted(needed - {*self.blocks}) + sorted(sides - {*self.fixed}):
+            raise ValueError(
+                f"hardware.table: {path} lacks {len(missing)} blocks of {space.identity}, such as "
+                f"{missing[0]}; it was built for {content.get('space')}"
+            )
+
+    def costs(self, arch: Architecture) -> Metrics:
+        """See `CostModel`."""
+        return {**self.space.costs(arch), "latency_ms": self.latency_ms(arch)}
+
+    def latency_ms(self, arch: Architecture) -> float:
+        """Return what all networks of this resolution have in common, and the blocks."""
+        blocks = sum(self.blocks[name] for name in block_names(self.space, arch))
+        return self.fixed[str(self.space.resolution(arch))] + blocks

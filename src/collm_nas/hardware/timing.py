@@ -1,0 +1,76 @@
+"""How long a call takes, on a machine that does other things as well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How thoroughly is timed.
+
+    Args:
+        warmup: calls before anything counts.
+        repeats: samples of each call.
+        minimum_ms: how long a sample lasts at least; a fast call is repeated within it.
+
+    Raises:
+        ValueError: a number is too small.
+    """
+
+    warmup: int
+    repeats: int
+    minimum_ms: float
+
+    def __post_init__(self) -> None:
+        least = {"warmup": 0, "repeats": 2, "minimum_ms": 0}
+        problems = [
+            f"hardware.{name} must be at least {bound}, got {getattr(self, name)}"
+            for name, bound in least.items()
+            if getattr(self, name) < bound
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a call took, over all samples."""
+
+    median_ms: float
+    iqr_ms: float  # between the first and the third quartile
+    samples: int
+
+
+def time_calls(calls: Sequence[Callable[[], object]], pace: Pace) -> list[Timing]:
+    """Time some calls in turn, sample by sample, so that a slow moment hits all of them alike.
+
+    A call must return when its work is done: on a GPU it has to wait for it.
+    """
+    counts = [_calls_per_sample(call, pace) for call in calls]
+    samples: list[list[float]] = [[] for _ in calls]
+    for _ in range(pace.repeats):
+        for call, count, found in zip(calls, counts, samples, strict=True):
+            found.append(_ms(call, count) / count)
+    return [_summary(found) for found in samples]
+
+
+def _calls_per_sample(call: Callable[[], object], pace: Pace) -> int:
+    for _ in range(pace.warmup):
+        call()
+    return max(1, round(pace.minimum_ms / max(_ms(call, 1), 1e-6)))
+
+
+def _ms(call: Callable[[], object], count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    return 1000 * (time.perf_counter() - start)
+
+
+def _summary(samples: Sequence[float]) -> Timing:
+    first, _, third = quantiles(samples, n=4, method="inclusive")
+    return Timing(median(samples), third - first, len(samples))

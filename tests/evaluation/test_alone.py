@@ -1,0 +1,123 @@
+"""One network trained on its own: repeatable, resumable, and reported by its last weights."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from typing import Any
+
+import pytest
+import torch
+
+from collm_nas.evaluation import command
+from collm_nas.evaluation.alone import train_alone
+from collm_nas.evaluation.bench import build_bench
+from collm_nas.evaluation.subject import find_subject
+from collm_nas.recipe.validation import Validation
+from collm_nas.report.evaluations import read
+from collm_nas.run import Stopped, UserError
+from collm_nas.supernet.alone import Alone, OneNetwork
+from collm_nas.supernet.checkpoint import WrongCheckpoint, load_supernet, save_supernet
+from tests.evaluation.conftest import asked
+from tests.evaluator.conftest import space_of
+
+ARCH = "arch=[0,1,2,3,0,1]"
+SHORT = ["recipe=digits", "recipe.phases.0.epochs=1", "recipe.pixels=bgr_0_255", "data_workers=0"]
+
+
+def weights_of(path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def test_a_network_alone_is_stored_and_refuses_the_weights_of_another(tmp_path):
+    space = space_of("shufflenet_tiny")
+    one, other = (OneNetwork(space, space.sample(random.Random(i))) for i in range(2))
+    save_supernet(tmp_path / "one.safetensors", Alone(one), one)
+    restored = load_supernet(tmp_path / "one.safetensors", one)
+    images = torch.rand(2, 3, 32, 32)
+    restored.eval()
+    expected = restored.extract(one.arch)(images)
+    torch.testing.assert_close(restored(images, one.arch), expected)
+    with pytest.raises(WrongCheckpoint, match="another space"):
+        load_supernet(tmp_path / "one.safetensors", other)
+
+
+@pytest.mark.slow
+def test_retraining_tells_mean_and_spread_and_is_not_repeated(supernet, tmp_path, capsys):
+    cfg = asked(supernet, tmp_path, ARCH, "mode=retrain", "seeds=[0,1]", *SHORT)
+    command.run(cfg)
+    (entry,) = read(tmp_path / "evaluation.json")
+    first, second = entry["by_seed"]["test_accuracy"]
+    assert first != second
+    assert entry["metrics"]["test_accuracy"] == pytest.approx((first + second) / 2)
+    assert "± is the standard deviation over trainings" in capsys.readouterr().out
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("supernet.safetensors")}
+    command.run(cfg)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert read(tmp_path / "evaluation.json") == [entry]
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_with_the_same_weights(supernet, tmp_path, monkeypatch):
+    settings = [ARCH, *SHORT, "pace.checkpoint_every_steps=4"]
+    cfg = asked(supernet, tmp_path, *settings)
+    subject = find_subject(cfg)
+    whole = train_alone(cfg, subject.space, subject.arch, tmp_path / "whole", 0)
+    seen = Validation.on_train_batch_end
+
+    def stop_once(self: Any, *args: Any) -> None:
+        seen(self, *args)
+        if args[2]["step"] == 8:
+            os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Validation, "on_train_batch_end", stop_once)
+        with pytest.raises(Stopped, match="same command continues"):
+            train_alone(cfg, subject.space, subject.arch, tmp_path / "part", 0)
+    resumed = train_alone(cfg, subject.space, subject.arch, tmp_path / "part", 0)
+    one, other = (weights_of(b.measurement.weights.path) for b in (whole, resumed))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_finetuning_begins_with_inherited_weights_and_ships(supernet, tmp_path):
+    settings = [ARCH, *SHORT, "recipe.phases.0.epochs=0.07"]  # one step
+    tiny = [*settings, "recipe.phases.0.lr=1e-9", "recipe.phases.0.warmup_epochs=0"]
+    command.run(asked(supernet, tmp_path, "mode=finetune", "distill=true", *tiny))
+    (entry,) = read(tmp_path / "evaluation.json")
+    cfg = asked(supernet, tmp_path, ARCH)
+    subject = find_subject(cfg)
+    inherited = build_bench(cfg, subject.space).supernet.extract(subject.arch).state_dict()
+    found = weights_of(entry["weights"][0])
+    name = "first_conv.0.weight"
+    torch.testing.assert_close(found[f"network.{name}"], inherited[name])
+
+    command.run(asked(supernet, tmp_path, ARCH, "mode=export", "weights=finetune"))
+    exported = read(tmp_path / "evaluation.json")[-1]
+    assert exported["metrics"] == entry["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["recipe=ofa_tiny", "mode=retrain"], "trains a supernet"),
+        (["recipe=digits", "mode=finetune"], "set recipe.pixels=bgr_0_255"),
+        (["mode=export", "weights=retrain"], "tells of no such training"),
+        (["mode=supernet_report", "stand_alone=yes"], "stand_alone must be train"),
+    ],
+)
+def test_what_cannot_be_trained_or_shipped_is_refused(settings, message, supernet, tmp_path):
+    with pytest.raises(UserError, match=message):
+        command.run(asked(supernet, tmp_path, ARCH, *settings))
+
+
+def test_other_settings_do_not_continue_a_training(supernet, tmp_path):
+    cfg = asked(supernet, tmp_path, ARCH, *SHORT)
+    subject = find_subject(cfg)
+    (tmp_path / "config.yaml").write_text("seed: 7\nstart: random\n")
+    with pytest.raises(UserError, match="was started with other settings"):
+        train_alone(cfg, subject.space, subject.arch, tmp_path, 0)

@@ -1,0 +1,209 @@
+"""Measured latency: kept, shared between runs, and the same after a restart."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+
+from collm_nas import session
+from collm_nas.archive import Archive
+from collm_nas.hardware import engine
+from collm_nas.hardware.latency import MeasuredLatency
+from collm_nas.hardware.timing import Timing
+from collm_nas.searchspace.autoformer import AutoFormer
+from collm_nas.searchspace.base import SearchSpace
+from collm_nas.searchspace.mobilenet import MobileNet
+from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.searchspace.shufflenet import ShuffleNet
+from collm_nas.supernet.base import build_supernet
+from tests.conftest import ROOT, search_config
+from tests.strategy.toy import Staircase
+
+QUICK = {
+    "engine": "torch", "device": "cpu", "cores": 1, "batch": 1,
+    "warmup": 0, "repeats": 2, "minimum_ms": 0,
+}  # fmt: skip
+
+
+def small() -> ShuffleNet:
+    return ShuffleNet(repeats=[1, 1], channels=[4, 8, 16, 32], num_classes=3, resolution=16)
+
+
+def model(folder: Path, space: SearchSpace | None = None, **changes: object) -> MeasuredLatency:
+    return MeasuredLatency(space or small(), **{**QUICK, "cache": str(folder), **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def counted(monkeypatch) -> list[str]:
+    """Replace measuring by counting: the first measurement takes 1 ms, the next one 2."""
+    asked: list[str] = []
+
+    def measure(self: MeasuredLatency, arch: object) -> Timing:
+        asked.append(str(arch))
+        return Timing(float(len(asked)), 0.5, 2)
+
+    monkeypatch.setattr(MeasuredLatency, "_measure", measure)
+    return asked
+
+
+def archs(count: int) -> list:
+    rng, space = Random(0), small()
+    return list(dict.fromkeys(space.sample(rng) for _ in range(5 * count)))[:count]
+
+
+def test_a_latency_is_measured_with_the_closed_form_costs(tmp_path):
+    (arch,) = archs(1)
+    costs = model(tmp_path).costs(arch)
+    assert {*costs} == {"macs", "params", "latency_ms"}
+    assert 0 < costs["latency_ms"] < 1000
+
+
+def test_no_architecture_is_measured_twice_whoever_asks(tmp_path, counted):
+    a, b = archs(2)
+    first = model(tmp_path)
+    assert [first.latency_ms(x) for x in (a, b, a)] == [1, 2, 1]
+    assert model(tmp_path).latency_ms(a) == 1, "another process, or the same one restarted"
+    assert first.latency_ms(b) == 2
+    assert len(counted) == 2
+
+
+def test_what_another_process_measures_meanwhile_is_not_measured_again(tmp_path, counted):
+    a, b = archs(2)
+    one, other = model(tmp_path), model(tmp_path)
+    one.latency_ms(a)
+    other.latency_ms(b)
+    assert (one.latency_ms(b), other.latency_ms(a)) == (2, 1)
+    assert len(counted) == 2
+
+
+def test_threads_measure_one_at_a_time(tmp_path, counted):
+    shared, some = model(tmp_path), archs(6)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(shared.latency_ms, some * 3))
+    assert sorted({*found}) == [1, 2, 3, 4, 5, 6]
+    assert len(counted) == 6
+
+
+def test_a_setting_has_a_file_of_its_own_which_says_what_it_holds(tmp_path, counted):
+    (arch,) = archs(1)
+    for changes in ({}, {"batch": 2}, {"cores": 2}, {"engine": "onnxruntime"}):
+        model(tmp_path, **changes).latency_ms(arch)
+    files = sorted(tmp_path.glob("shufflenet-*.jsonl"))
+    assert len(files) == len(counted) == 4
+    what, entry = map(json.loads, files[0].read_text().splitlines())
+    assert what["space"] == small().identity
+    assert {"machine", "engine", "device", "cores", "batch", "warmup", "repeats"} < {*what}
+    assert {*entry} == {"key", "median_ms", "iqr_ms", "samples"}
+
+
+def test_a_torn_line_is_measured_again(tmp_path, counted):
+    a, b = archs(2)
+    model(tmp_path).latency_ms(a)
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_bytes(path.read_bytes() + b'{"key": "00')
+    fresh = model(tmp_path)
+    assert [fresh.latency_ms(x) for x in (a, b)] == [1, 2]
+    assert [json.loads(line).get("median_ms") for line in path.read_text().splitlines()][1:] == [
+        1,
+        2,
+    ]
+
+
+@pytest.mark.parametrize("name", ["torch", pytest.param("onnxruntime", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "space",
+    [
+        small(),
+        MobileNet(
+            1.0, [16], 3, base_widths=[8, 8, 8, 16, 32], choices={"d": [1], "ks": [3], "e": [2]}
+        ),
+        pytest.param(NASBench201(), marks=pytest.mark.slow),
+        pytest.param(
+            AutoFormer(
+                {"depth": [1], "embed_dim": [16], "mlp_ratio": [2.0], "num_heads": [1]},
+                resolution=16, patch_size=4, num_classes=3,
+            ),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=lambda space: space.name,
+)  # fmt: skip
+def test_what_is_measured_computes_what_the_subnet_does(name, space):
+    supernet, arch = build_supernet(space).eval(), space.sample(Random(0))
+    images = torch.randn(2, 3, *[space.resolution(arch)] * 2)
+    deployed = engine.deployed(supernet, arch)
+    if name == "torch":
+        found = engine.torch_call(deployed, images, "cpu")()
+    else:
+        (logits,) = engine.onnxruntime_call(deployed, images, 1)()
+        found = torch.from_numpy(logits)
+    torch.testing.assert_close(found, supernet(images, arch), rtol=1e-3, atol=1e-4)
+
+
+def test_torch_threads_are_given_back():
+    before = torch.get_num_threads()
+    with engine.threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"engine": "tflite"}, r"hardware\.engine must be torch or onnxruntime, got 'tflite'"),
+        ({"device": "tpu", "cores": 0}, r"hardware\.cores .* got 0\n.*device must be cpu or cuda"),
+        ({"engine": "onnxruntime", "device": "cuda"}, r"onnxruntime measures on .*cpu only"),
+        ({"repeats": 1}, r"hardware\.repeats must be at least 2, got 1"),
+        ({"space": Staircase()}, "staircase has no networks to measure"),
+    ],
+)
+def test_a_wrong_setting_is_refused(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        model(tmp_path, **changes)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="device=cuda: this machine has no CUDA device"):
+        model(tmp_path, device="cuda").latency_ms(archs(1)[0])
+
+
+def test_building_it_imports_no_torch(tmp_path):
+    program = (
+        "import sys; from collm_nas.hardware.latency import MeasuredLatency;"
+        "from collm_nas.searchspace.shufflenet import ShuffleNet;"
+        "MeasuredLatency(ShuffleNet(), 'torch', 'cpu', 1, 1, 0, 2, 0);"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT / "src", check=True, timeout=60)
+
+
+def test_a_search_with_a_latency_limit_is_the_same_after_a_stop(tmp_path, monkeypatch):
+    """No two measurements agree, so measuring anew would show in the archive."""
+    asked: list[object] = []
+
+    def noisy(self: MeasuredLatency, arch: object) -> Timing:
+        asked.append(arch)
+        return Timing(1 + sum(map(ord, str(arch))) % 5 + len(asked) / 1e6, 0.1, 2)
+
+    monkeypatch.setattr(MeasuredLatency, "_measure", noisy)
+    settings = ["hardware=latency", "+limits.latency_ms=4", f"hardware.cache={tmp_path}/cache"]
+    for run, budgets in (("whole", [12]), ("parts", [4, 12])):
+        for budget in budgets:
+            config = search_config(*settings, f"budget.evaluations={budget}", strategy="random")
+            session.run(config, tmp_path / run)
+    whole, parts = (
+        {str(r.arch): r.metrics for r in Archive(path, "val_accuracy").evaluated()}
+        for path in (tmp_path / run / "archive.jsonl" for run in ("whole", "parts"))
+    )
+    assert len({*whole} & {*parts}) >= 4
+    assert all(whole[arch] == parts[arch] for arch in {*whole} & {*parts})
+    assert all(metrics["latency_ms"] <= 4 for metrics in parts.values())
+    assert len(asked) == len({*asked})

@@ -1,0 +1,71 @@
+"""A table of blocks: every block is covered, sums are sums, and it is measured like a network."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from collm_nas.hardware import build_table
+from collm_nas.hardware.blocks import block_names, covering
+from collm_nas.hardware.latency_table import LatencyTable
+from collm_nas.run import build
+from collm_nas.searchspace.base import SearchSpace
+from collm_nas.searchspace.nasbench201 import NASBench201
+from tests.conftest import CONF, load
+
+
+def space_of(name: str) -> SearchSpace:
+    space: SearchSpace = build(load("search", f"searchspace={name}").searchspace)
+    return space
+
+
+def written(space: SearchSpace, path: Path) -> str:
+    """Write a table in which every block takes 1 ms, and the rest of a network 0.5."""
+    names = {name for arch in covering(space) for name in block_names(space, arch)}
+    sides = {str(space.resolution(arch)): 0.5 for arch in covering(space)}
+    content = {"space": space.identity, "fixed": sides, "blocks": dict.fromkeys(names, 1.0)}
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["shufflenet", "mobilenet", "mobilenet_tiny"])
+def test_few_networks_have_every_block(name: str, tmp_path: Path) -> None:
+    space, rng = space_of(name), random.Random(0)
+    model = LatencyTable(space, written(space, tmp_path / "table.json"))
+    for _ in range(200):
+        arch = space.sample(rng)
+        expected = 0.5 + len(block_names(space, arch))
+        assert model.costs(arch) == {**space.costs(arch), "latency_ms": expected}
+
+
+def test_a_table_of_another_space_is_refused(tmp_path: Path) -> None:
+    table = written(space_of("shufflenet_tiny"), tmp_path / "table.json")
+    with pytest.raises(ValueError, match=r"lacks .* blocks of shufflenet-4.*for shufflenet-2"):
+        LatencyTable(space_of("shufflenet"), table)
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.json").write_text("{}")
+    for name in ("text.json", "nowhere.json"):
+        with pytest.raises(ValueError, match=rf"hardware\.table: .*{name} is no table of blocks"):
+            LatencyTable(space_of("shufflenet_tiny"), str(tmp_path / name))
+    with pytest.raises(ValueError, match="no table of blocks for nasbench201"):
+        block_names(NASBench201(), NASBench201().sample(random.Random(0)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["shufflenet_tiny", "mobilenet_tiny"])
+def test_a_table_is_built_and_read(name: str, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "table.json"
+    command = ["build_table", str(path), "--space", str(CONF / f"searchspace/{name}.yaml")]
+    monkeypatch.setattr(sys, "argv", [*command, "--repeats", "2", "--networks", "3"])
+    build_table.main()
+    content = json.loads(path.read_text())
+    assert {"machine", "cores", "batch", "space", "fixed", "blocks", "errors"} <= {*content}
+    assert {*content["errors"]} == {"mape_percent", "spearman", "networks"}
+    space = space_of(name)
+    assert LatencyTable(space, str(path)).latency_ms(space.sample(random.Random(1))) > 0
