@@ -42,7 +42,7 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## measure what the README claims
+bench: setup ## measure what the README claims; with IMAGES=folder also how fast images are read
 	$(BIN)/python benchmarks/search_speed.py
 	$(BIN)/python benchmarks/table_loading.py
 	$(BIN)/python benchmarks/nb201_baselines.py random regularized_evolution evolution local_search reinforce gp
@@ -51,6 +51,7 @@ bench: setup ## measure what the README claims
 	$(BIN)/python benchmarks/subnet_forward.py
 	$(BIN)/python benchmarks/autoformer_forward.py
 	$(BIN)/python benchmarks/ofa_training_step.py
+	$(if $(IMAGES),$(BIN)/python benchmarks/data_loading.py $(IMAGES))
 
 clean: ## remove the environment and all runs
 	rm -rf $(VENV) runs

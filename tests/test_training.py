@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from collm_nas.recipe.checkpoints import Diverged
 from collm_nas.recipe.draws import key
 from collm_nas.recipe.phases import run_phases
 from collm_nas.recipe.sampling import Uniform
-from collm_nas.recipe.training import SupernetTraining
+from collm_nas.recipe.training import SupernetTraining, Teacher
 from collm_nas.run import UserError, build
 from collm_nas.supernet.base import build_supernet
 from collm_nas.supernet.checkpoint import load_supernet, supernet_info
@@ -118,6 +119,20 @@ def test_losses_of_a_step_are_summed_over_its_subnets():
         module._backward(module.subnets(0), *images_and_labels)
         grads.append(next(module.network.parameters()).grad.clone())
     assert torch.allclose(grads[1], 2 * grads[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_teacher_in_training_mode_has_no_dropout():
+    """As in https://github.com/mit-han-lab/once-for-all, where its dropout rate is zero."""
+    module = step_module(Uniform(1))
+    arch, (images, _) = module.subnets(0)[0], batch()
+    module.recipe = replace(module.recipe, teacher_mode="train")
+    module._teacher = (Teacher(module.network, arch),)
+    with torch.no_grad():
+        module.network.train()
+        assert not torch.equal(module.network(images, arch), module.network(images, arch))
+        module.on_fit_start()
+        assert torch.equal(module.network(images, arch), module.network(images, arch))
+        assert module.network.training
 
 
 def test_a_loss_that_is_no_number_names_step_and_subnet():

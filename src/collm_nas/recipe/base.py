@@ -96,7 +96,7 @@ class Recipe:
             space, or that of the one network that is trained.
         clip_norm: the largest norm of a gradient; `null`: any.
         teacher_mode: of a teacher with other weights. `train`: batch statistics normalise it, as
-            in once-for-all; `eval`: its running ones.
+            in once-for-all; `eval`: its running ones. No teacher has dropout.
 
     Raises:
         ValueError: all the problems at once.

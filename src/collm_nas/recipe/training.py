@@ -75,10 +75,13 @@ class SupernetTraining(L.LightningModule):
         return self.recipe.optimizer.build(self.network, rate)
 
     def on_fit_start(self) -> None:
-        """Put the teacher where the network is."""
+        """Put the teacher where the network is; it drops nothing out, as in once-for-all."""
         (teacher,) = self._teacher
         if teacher is not None:
             teacher.network.to(self.device).train(self.recipe.teacher_mode == "train")
+            for module in teacher.network.modules():
+                if isinstance(module, nn.Dropout):
+                    module.eval()
 
     def subnets(self, step: int) -> tuple[Architecture, ...]:
         """Return the subnets that a step of this phase updates."""
