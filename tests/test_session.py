@@ -13,8 +13,10 @@ from filelock import FileLock
 
 from collm_nas import session
 from collm_nas.evaluator import cached
+from collm_nas.llm.server import serve
 from collm_nas.report.errors import STOPPED, WRONG_INPUT, told_plainly
 from collm_nas.run import Stopped, UserError
+from collm_nas.searchspace.nasbench201 import NASBench201
 from tests.conftest import SHARED, options, search_config
 
 SHORT = "budget.evaluations=20"
@@ -42,6 +44,14 @@ def test_what_is_no_language_model_says_so(tmp_path, capsys):
     result = session.run(search_config(SHORT, "report=full"), tmp_path / "run")
     assert "NOT a language model" in result["llm"]
     assert "NOT a language" in capsys.readouterr().out
+
+
+def test_a_stand_in_that_answers_in_the_place_of_a_model_is_named(tmp_path, monkeypatch):
+    with serve("sensible", NASBench201()) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        monkeypatch.setenv("OPENAI_API_KEY", "any")
+        result = session.run(search_config("budget.evaluations=5", llm="gpt4"), tmp_path / "run")
+    assert re.fullmatch(r"gpt-4.1, answered by scripted:\w+ \(.*NOT a language.*\)", result["llm"])
 
 
 def test_the_same_command_again_pays_nothing(tmp_path):
