@@ -4,6 +4,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from collm_nas import session
+from collm_nas.run import UserError
 from tests.conftest import CONF, load, options
 
 NAMES = [f"choices.{group}=x" for group in ("searchspace", "strategy", "llm", "recipe", "logger")]
@@ -45,3 +47,21 @@ def test_an_experiment_sets_budget_and_limits_and_the_command_line_has_the_last_
     experiment = "experiment=ofa_predictor_300m"
     assert load("search", experiment, *NAMES).limits.macs == 300e6
     assert load("search", experiment, "limits.macs=1e6", *NAMES).limits.macs == 1e6
+
+
+@pytest.mark.parametrize("row", [name for name in options("experiment") if "table2" in name])
+def test_a_row_of_table_2_says_which_files_it_needs_and_where(row, tmp_path):
+    files = [f"supernet={tmp_path / 'weights'}", f"data.root={tmp_path / 'imagenet'}"]
+    settings = [f"experiment={row}", "strategy=random", *files, *NAMES]
+    with pytest.raises(UserError) as error:
+        session.build_parts(load("search", *settings), tmp_path)
+    told = str(error.value)
+    assert "weights does not exist (config key: supernet). The published weights" in told
+    assert "python train_supernet.py" in told
+    assert f"ImageNet is not in {tmp_path / 'imagenet'}" in told
+
+
+def test_table_2_has_all_rows_of_the_paper():
+    rows = {name.removeprefix("paper_table2_") for name in options("experiment")}
+    ofa = {f"ofa_{size}" for size in "tsbl"}
+    assert rows >= ofa | {"spos"} | {f"autoformer_{size}" for size in "tsb"}
