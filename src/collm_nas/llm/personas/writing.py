@@ -41,6 +41,8 @@ def fits(value: Any, schema: JSON) -> bool:
     """Tell whether `value` has the schema, as far as the schemas of search spaces go."""
     if "enum" in schema and value not in schema["enum"]:
         return False
+    if "anyOf" in schema and not any(fits(value, choice) for choice in schema["anyOf"]):
+        return False
     match value:
         case dict():
             inner = schema.get("properties", {})
@@ -60,6 +62,7 @@ def fits(value: Any, schema: JSON) -> bool:
 def _wrapper(schema: JSON) -> str | None:
     """Name the property of an answer that lists objects; None: the answer is one architecture."""
     for name, inner in schema.get("properties", {}).items():
-        if inner.get("type") == "array" and inner.get("items", {}).get("type") == "object":
+        items = inner.get("items", {})
+        if inner.get("type") == "array" and (items.get("type") == "object" or "anyOf" in items):
             return str(name)
     return None
