@@ -172,6 +172,14 @@ def test_settings_may_not_change_half_way(tmp_path):
     train(tmp_path / "run")
     with pytest.raises(UserError, match=r"recipe\.batch_size: 20 -> 10"):
         train(tmp_path / "run", "recipe.batch_size=10")
+    with pytest.raises(UserError, match=r"pace\.validate_every_epochs: 1 -> 2"):
+        train(tmp_path / "run", "pace.validate_every_epochs=2")  # it decides which weights are best
+    train(tmp_path / "run", "pace.log_every_steps=3")
+
+
+def test_official_weights_that_cannot_be_had_end_with_a_message(tmp_path):
+    with pytest.raises(UserError, match=r"no weights are published for shufflenet"):
+        train(tmp_path / "run", "recipe.phases.0.init_from=official")
 
 
 def test_offline_wandb_goes_on_under_the_same_id(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ ORIGINS = {
 DESCRIPTIONS = ("config.yaml", "environment.json")  # files of a run that hold no results
 FREE = (
     *("timeout_s", "retries", "threads", "api_key_env"),
+    *("log_every_steps", "checkpoint_every_steps", "checkpoint_every_seconds"),
     *("evaluator.supernet", "evaluator.data.node.root", "evaluator.device", "evaluator.workers"),
 )
 

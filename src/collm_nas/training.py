@@ -39,10 +39,11 @@ from collm_nas.recipe.validation import Anchors
 from collm_nas.run import Stopped, UserError, build, environment, open_run, write_atomically
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import build_supernet
+from collm_nas.supernet.download import WeightsUnavailable
 
 # what the weights depend on: it may not change between two visits of a run
-FIXED = ("searchspace", "data", "recipe", "validation", "keep", "seed")
-OWN = (*FIXED, "trainer", "logger", "pace", "data_workers", "choices")  # keys of this command
+FIXED = ("searchspace", "data", "recipe", "validation", "keep", "pace", "seed")
+OWN = (*FIXED, "trainer", "logger", "data_workers", "choices")  # keys of this command
 
 
 def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
                 "recipe.resolutions, or the number of subnets of a step; or train with more "
                 "devices (trainer.devices). Then repeat the command with another run_dir=…"
             ) from error
-        except (Diverged, ValueError, FileNotFoundError) as error:
+        except (Diverged, ValueError, FileNotFoundError, WeightsUnavailable) as error:
             raise UserError(str(error)) from error
         weights = run_dir / "supernet.safetensors"
         result = {

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from collm_nas.data import opencv
-from collm_nas.data.view import View, _crop_box
+from collm_nas.data.view import View, crop_box
 
 SIZES = [
     (500, 375),
@@ -92,7 +92,7 @@ def test_boxes_are_distributed_as_those_of_torchvision(size):
     scale, ratio = [0.08, 1.0], [3 / 4, 4 / 3]
     image = torch.empty(3, height, width)
     rng = random.Random(0)
-    ours = [_crop_box(size, rng) for _ in range(2000)]
+    ours = [crop_box(size, (0.08, 1.0), rng) for _ in range(2000)]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         theirs = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ from collm_nas.data import opencv
 Interpolation = Literal["bilinear", "bicubic", "opencv"]
 PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 Pixels = NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -65,19 +67,22 @@ class View:
 
     def _random_crop(self, image: Image.Image, rng: random.Random) -> Pixels:
         filter_ = PILLOW.get(self.interpolation, Image.Resampling.BILINEAR)
-        crop = image.crop(_crop_box(image.size, rng)).resize((self.size, self.size), filter_)
+        crop = image.crop(crop_box(image.size, (0.08, 1.0), rng)).resize(
+            (self.size, self.size), filter_
+        )
         flipped = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
         return np.asarray(flipped)
 
 
-def _crop_box(size: tuple[int, int], rng: random.Random) -> tuple[int, int, int, int]:
-    """Draw a box as torchvision's `RandomResizedCrop` does, with sides of 3:4 to 4:3.
+def crop_box(size: tuple[int, int], scale: Sequence[float], rng: random.Random) -> Box:
+    """Draw a box by its share of the area, and sides of 3:4 to 4:3.
 
-    If ten draws do not fit, it is the largest such box in the centre.
+    The rule of Szegedy et al. (2015, https://arxiv.org/abs/1409.4842), as torchvision has it. If
+    ten draws do not fit, it is the largest such box in the centre.
     """
     width, height = size
     for _ in range(10):
-        area = width * height * rng.uniform(0.08, 1.0)
+        area = width * height * rng.uniform(*scale)
         ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,10 +11,9 @@ import numpy as np
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
-from collm_nas.data.view import PILLOW, Interpolation, Pixels
+from collm_nas.data.view import PILLOW, Interpolation, Pixels, crop_box
 
 FLIP = Image.Transpose.FLIP_LEFT_RIGHT
-Box = tuple[int, int, int, int]
 
 
 class Augmentation(Protocol):
@@ -131,24 +129,6 @@ def random_crop(
 def maybe_mirrored(image: Image.Image, rng: random.Random) -> Image.Image:
     """Mirror half of the time."""
     return image.transpose(FLIP) if rng.random() < 0.5 else image
-
-
-def crop_box(size: tuple[int, int], scale: Sequence[float], rng: random.Random) -> Box:
-    """Draw a box by its share of the area, and sides of 3:4 to 4:3; else the centre.
-
-    The rule of Szegedy et al. (2015, https://arxiv.org/abs/1409.4842), as torchvision has it.
-    """
-    width, height = size
-    for _ in range(10):
-        area = width * height * rng.uniform(*scale)
-        ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = rng.randint(0, width - w), rng.randint(0, height - h)
-            return left, top, left + w, top + h
-    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
-    left, top = (width - w) // 2, (height - h) // 2
-    return left, top, left + w, top + h
 
 
 def wrong_scale(scale: float) -> list[str]:

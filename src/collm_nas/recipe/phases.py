@@ -24,11 +24,14 @@ from collm_nas.recipe.loader import AugmentedImages, StepBatches, batches
 from collm_nas.recipe.training import SupernetTraining, Teacher
 from collm_nas.recipe.validation import Anchors, Validation
 from collm_nas.recipe.watching import Watching
+from collm_nas.run import write_atomically
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import Supernet
 from collm_nas.supernet.checkpoint import load_supernet, save_supernet
 from collm_nas.supernet.download import supernet_file
 from collm_nas.supernet.ofa import OFASupernet, sort_channels
+
+FINISHED = "finished"  # a file of a phase that is done: how many steps it took
 
 
 @dataclass(frozen=True)
@@ -134,12 +137,11 @@ def load_weights(path: Path, network: nn.Module, space: SearchSpace) -> None:
 def _run_phase(job: Job, network: nn.Module, index: int) -> dict[str, Any]:
     phase, kept = job.recipe.phases[index], job.weights(job.recipe.phases[index])
     directory, steps = kept.parent, job.steps(phase)
-    finished = directory / "finished"
+    finished = directory / FINISHED
     validated = directory / "validation.jsonl"
     if not finished.exists():
         _begin(job, network, index)
         _train(job, network, phase, steps, directory)
-        finished.write_text(str(steps))
     elif (trained := finished.read_text()) != str(steps):
         raise ValueError(
             f"{directory} was trained for {trained} steps, now it would be {steps} "
@@ -201,6 +203,8 @@ def _train(job: Job, network: nn.Module, phase: Phase, steps: int, directory: Pa
     trainer.strategy.barrier()
     if checkpoints.stopped:
         raise Interrupted
+    if trainer.is_global_zero:
+        write_atomically(directory / FINISHED, str(steps))
 
 
 def _loader(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from collm_nas.evaluator.inherit import calibrated_subnet, measure
 from collm_nas.jsonl import append_jsonl, read_jsonl
 from collm_nas.problem import EvaluationFailed
 from collm_nas.recipe.training import SupernetTraining
+from collm_nas.run import write_atomically
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import Supernet
 
@@ -90,9 +92,7 @@ class Validation(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forget what was measured after the step where the training goes on."""
         if trainer.is_global_zero and self.path.exists():
-            self.path.unlink()
-            for row in self.rows:
-                append_jsonl(self.path, row)
+            write_atomically(self.path, "".join(f"{json.dumps(row)}\n" for row in self.rows))
 
     def on_train_batch_end(
         self,
