@@ -179,7 +179,7 @@ def test_settings_may_not_change_half_way(tmp_path):
 
 def test_official_weights_that_cannot_be_had_end_with_a_message(tmp_path):
     with pytest.raises(UserError, match=r"no weights are published for shufflenet"):
-        train(tmp_path / "run", "recipe.phases.0.init_from=official")
+        train(tmp_path / "run", "+recipe.phases.0.init_from=official")
 
 
 def test_offline_wandb_goes_on_under_the_same_id(tmp_path, monkeypatch):
