@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from collm_nas.architecture import Architecture
 from collm_nas.searchspace.base import Costs, SearchSpace
-from collm_nas.supernet.base import Supernet, build_supernet
-from collm_nas.supernet.mobilenetv3 import MobileNetV3, init_weights
+from collm_nas.supernet.base import Supernet, supernet_class
 
 
 class OneNetwork(SearchSpace):
@@ -58,9 +57,7 @@ class Alone(Supernet):
 
     def __init__(self, space: OneNetwork) -> None:
         super().__init__()
-        self.network = build_supernet(space.space).extract(space.arch)
-        if isinstance(self.network, MobileNetV3):
-            init_weights(self.network)  # smaller kernels were cut from larger, of another scale
+        self.network = supernet_class(space.space).stand_alone(space.space, space.arch)
 
     def forward(self, images: Tensor, arch: Architecture) -> Tensor:
         """See `Supernet`."""

@@ -165,7 +165,9 @@ class Layer(nn.Module):
     def forward(self, x_NTE: Tensor, grid: PatchGrid) -> Tensor:
         """Return the tokens after this layer."""
         x_NTE = x_NTE + self.drop_path(self.attn(self.attn_layer_norm(x_NTE), grid))
-        hidden = F.gelu(self.fc1(self.ffn_layer_norm(x_NTE)))
+        widened = self.fc1(self.ffn_layer_norm(x_NTE))
+        single = torch.promote_types(widened.dtype, torch.float32)  # also under autocast: original
+        hidden = F.gelu(widened.to(single)).to(widened.dtype)
         tokens: Tensor = x_NTE + self.drop_path(self.fc2(hidden))
         return tokens
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -43,6 +43,15 @@ class Supernet(nn.Module, ABC):
 
         Invariant, tested for every space: `extract(arch)(x) == forward(x, arch)` in eval mode.
         """
+
+    @classmethod
+    def stand_alone(cls, space: Any, arch: Architecture) -> nn.Module:
+        """Return the network of `arch`, freshly initialised as its source does to train it alone.
+
+        By default it is cut out of a fresh supernet. Where a network of its own starts otherwise,
+        a subclass says so.
+        """
+        return cls(space).extract(arch)
 
 
 def build_supernet(space: SearchSpace) -> Supernet:

@@ -157,6 +157,11 @@ class CellSupernet(_Skeleton, Supernet):
             x = cell(x, choices) if isinstance(cell, MixedCell) else cell(x)
         return self.classify(x)
 
+    @classmethod
+    def stand_alone(cls, space: NASBench201, arch: Architecture) -> CellNetwork:
+        """See `Supernet`; its convolutions have no biases, and its running means begin at 0."""
+        return CellNetwork(arch, DATASETS[space.dataset].classes)
+
     def extract(self, arch: Architecture) -> CellNetwork:
         """See `Supernet`; the bias of a convolution moves into the mean of its batch norm."""
         choices = _choices(arch)

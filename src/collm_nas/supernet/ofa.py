@@ -103,6 +103,13 @@ class OFASupernet(MobileNetFrame, Supernet):
             x_NCHW = self.elastic_block(block.slot)(x_NCHW, block)
         return self.classify(x_NCHW)
 
+    @classmethod
+    def stand_alone(cls, space: MobileNet, arch: Architecture) -> MobileNetV3:
+        """See `Supernet`; a smaller kernel is drawn by its own size, not cut from a larger one."""
+        network = MobileNetV3(space.skeleton, space.active_blocks(arch), dropout_of(space))
+        init_weights(network)
+        return network
+
     @torch.no_grad()
     def extract(self, arch: Architecture) -> MobileNetV3:
         """See `Supernet`."""

@@ -117,6 +117,11 @@ class SPOSSupernet(_Trunk, Supernet):
             x = cast(nn.ModuleList, choices)[int(op)](x)
         return self.classify(x)
 
+    @classmethod
+    def stand_alone(cls, space: ShuffleNet, arch: Architecture) -> SPOSNetwork:
+        """See `Supernet`; its batch norms are affine and begin with weights 1 and biases 1e-4."""
+        return SPOSNetwork(space, arch)
+
     def extract(self, arch: Architecture) -> SPOSNetwork:
         """See `Supernet`; the affine batch norms of the copy start as the identity."""
         weights = {}
