@@ -32,6 +32,7 @@ FREE = (
     *("timeout_s", "retries", "threads", "api_key_env"),
     *("log_every_steps", "checkpoint_every_steps", "checkpoint_every_seconds"),
     *("evaluator.supernet", "evaluator.data.node.root", "evaluator.device", "evaluator.workers"),
+    "evaluator.data.node.upright",
 )
 
 

@@ -60,26 +60,83 @@ def test_class_folders_alone_are_split_in_three(tmp_path):
     assert len(set.union(*parts.values())) == 40
 
 
-@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "1"])
-def test_every_image_is_read_as_rgb(tmp_path, mode):
-    write_images(tmp_path / "x" / "a", 4)
-    for i in range(4):
-        suffix = "jpg" if mode in ("L", "CMYK") else "png"
-        Image.new("RGB", (9, 9), (200, 30, 40)).convert(mode).save(
-            tmp_path / "x" / "a" / f"{mode}{i}.{suffix}"
-        )
-    split = ImageFolder(str(tmp_path / "x"), search_val=1, test=1).split("train")
-    assert {split.read(i).mode for i in range(len(split))} == {"RGB"}
+def only_image(folder):
+    """Read the one image of class a that is added to three others, as a training does."""
+    data = ImageFolder(str(folder), search_val=1, test=1)
+    read = []
+    for name in ("train", "test"):
+        split = data.split(name)
+        read += [split.read(i) for i, n in enumerate(names(split)) if n.startswith("a/odd")]
+    (found,) = read
+    return found
 
 
-def test_the_orientation_of_a_camera_is_ignored_as_torchvision_does(tmp_path):
+def test_deep_grey_is_scaled_and_has_a_digest_of_its_own(tmp_path):
+    write_images(tmp_path / "x" / "a", 3)
+    for value in (20_000, 45_000):
+        Image.fromarray(np.full((9, 9), value, np.uint16)).save(tmp_path / "x" / "a" / "odd.png")
+        assert only_image(tmp_path / "x").getpixel((4, 4)) == (value >> 8,) * 3
+    deep = ImageFolder(str(tmp_path / "x"), search_val=1, test=1)
+    from collm_nas.data.splits import digest
+
+    known = [split.digest for split in map(deep.split, ("train", "test"))]
+    listing = deep._parts["train"][0]
+    usual = [
+        digest(listing.names[p].tolist(), listing.labels[p], listing.sizes[p])
+        for _, p in (deep._parts["train"], deep._parts["test"])
+    ]
+    assert sum(a != b for a, b in zip(known, usual, strict=True)) == 1, "accuracies of old are void"
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_photographs_are_turned_as_programs_show_them(tmp_path, suffix):
     write_images(tmp_path / "x" / "a", 3)
     exif = Image.Exif()
-    exif[0x0112] = 6  # rotated by 90 degrees
-    Image.new("RGB", (12, 8)).save(tmp_path / "x" / "a" / "turned.jpg", exif=exif)
-    data = ImageFolder(str(tmp_path / "x"), search_val=1, test=1)
-    sizes = {data.split("train").read(i).size for i in range(len(data.split("train")))}
-    assert (8, 12) not in sizes
+    exif[0x0112] = 6  # the camera was held upright: the top row is stored as the left column
+    stored = Image.new("RGB", (12, 8))
+    stored.paste((250, 0, 0), (0, 0, 6, 8))
+    stored.save(tmp_path / "x" / "a" / f"odd.{suffix}", exif=exif)
+    shown = only_image(tmp_path / "x")
+    assert shown.size == (8, 12)
+    assert shown.getpixel((4, 1))[0] > 200 > 50 > shown.getpixel((4, 10))[0]
+
+
+def test_images_as_they_are_stored_have_another_digest_only_if_some_are_turned(tmp_path):
+    write_images(tmp_path / "x" / "a", 6)
+    digests = [
+        ImageFolder(str(tmp_path / "x"), upright=upright).split("train").digest
+        for upright in (True, None)
+    ]
+    assert digests[0] == digests[1]
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for file in (tmp_path / "x" / "a").iterdir():
+        with Image.open(file) as image:
+            image.load()
+        image.save(file, exif=exif)
+    (tmp_path / "x" / "a" / "000.jpg").rename(tmp_path / "x" / "a" / "100.jpg")
+    seen = [
+        ImageFolder(str(tmp_path / "x"), upright=upright).split("train") for upright in (True, None)
+    ]
+    assert seen[0].digest != seen[1].digest
+    turned = seen[1].read(0).transpose(Image.Transpose.ROTATE_180)
+    assert seen[0].read(0).tobytes() == turned.tobytes()
+
+
+def test_what_has_no_white_is_left_out_by_name_with_the_reason(tmp_path):
+    write_images(tmp_path / "x" / "a", 6)
+    Image.fromarray(np.full((9, 9), 0.5, np.float32)).save(tmp_path / "x" / "a" / "odd.tif")
+    with pytest.warns(UserWarning, match=r"a/odd.tif \(odd.tif: its pixels are floating-point"):
+        data = ImageFolder(str(tmp_path / "x"))
+    assert len(data.split("train")) + len(data.split("test")) == 6
+
+
+def test_images_in_formats_that_are_not_read_are_named(tmp_path):
+    write_images(tmp_path / "x" / "a", 6)
+    write_images(tmp_path / "x" / "a", 2, "gif")
+    with pytest.warns(UserWarning, match=r"a/000.gif, a/001.gif .* are left out.*Convert"):
+        data = ImageFolder(str(tmp_path / "x"))
+    assert len(data.split("train")) + len(data.split("test")) == 6
 
 
 def test_the_splits_are_known_from_the_index_until_a_folder_changes(photos, cache, monkeypatch):

@@ -19,17 +19,17 @@ Parts = Mapping[SplitName, tuple[Listing, Positions]]
 
 
 class ListedImages(ImageData):
-    """A data set whose splits are positions in listings of files."""
+    """A data set whose splits are positions in listings of files; for `upright` see `to_rgb`."""
 
-    def __init__(self, parts: Parts, crop_ratio: float) -> None:
+    def __init__(self, parts: Parts, crop_ratio: float, upright: bool) -> None:
         self.classes = parts["train"][0].classes
         self.crop_ratio = crop_ratio
-        self._parts = parts
+        self._parts, self._upright = parts, upright
 
     def split(self, name: SplitName) -> Split:
         """See `ImageData`."""
         files, positions = self._parts[name]
-        return files.split(name, positions)
+        return files.split(name, positions, self._upright)
 
 
 class ImageFolder(ListedImages):
@@ -45,6 +45,8 @@ class ImageFolder(ListedImages):
             ones.
         max_broken: how many images, in each folder that is listed, may be unreadable. They are
             named, and left out.
+        upright: turn images as their EXIF orientation says, as programs show them; else they
+            are seen as they are stored.
 
     Raises:
         DataUnavailable: the folder is missing, or is not as described above.
@@ -58,6 +60,7 @@ class ImageFolder(ListedImages):
         crop_ratio: float = 0.875,
         check: Check = "quick",
         max_broken: int = 10,
+        upright: bool | None = True,
     ) -> None:
         _refuse(crop_ratio, search_val=search_val, test=test)
         folder = Path(root).expanduser()
@@ -78,7 +81,7 @@ class ImageFolder(ListedImages):
             "train_fit": (train, np.setdiff1d(in_train, in_search_val)),
             "test": (unseen, in_test),
         }
-        super().__init__(parts, crop_ratio)
+        super().__init__(parts, crop_ratio, bool(upright))
 
 
 def test_folder(root: Path) -> Path:

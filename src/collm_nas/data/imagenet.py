@@ -62,7 +62,8 @@ class ImageNet(ListedImages):
             "train_fit": (train, np.setdiff1d(everything, held)),
             "test": (test, np.arange(len(test.names))),
         }
-        super().__init__(parts, crop_ratio=0.875)
+        # no published network has ever seen one of them turned
+        super().__init__(parts, crop_ratio=0.875, upright=False)
 
 
 def _held_out(train: Listing, rule: HeldOut) -> Positions:

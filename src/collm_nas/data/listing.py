@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -26,10 +26,12 @@ from PIL import Image
 from collm_nas.data.base import BrokenImage, DataUnavailable, Split
 from collm_nas.data.cache import cache_dir
 from collm_nas.data.progress import tracked
+from collm_nas.data.rgb import is_deep_grey, orientation, to_rgb
 from collm_nas.data.splits import Positions, digest
 
 # torchvision's
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+UNREAD = (".gif", ".apng", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".jfif", ".dng", ".raw")
 THREADS = 16  # most of the time is spent waiting for the disk
 JPEG_END = b"\xff\xd9"
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # of Pillow
@@ -46,6 +48,9 @@ class Listing:
         labels: of the files; `classes` are their names.
         sizes: of the files, in bytes.
         broken: which of them cannot be read.
+        deep: which of them are grey of more than 8 bits.
+        turned: which of them are not upright, by their EXIF orientation.
+        unread: files of images of other formats, which are left out.
         folders: all folders below `root`, relative, `.` among them.
         changed: when each of `folders` changed last, in nanoseconds.
     """
@@ -56,15 +61,22 @@ class Listing:
     labels: Positions
     sizes: Positions
     broken: NDArray[np.bool_]
+    deep: NDArray[np.bool_]
+    turned: NDArray[np.bool_]
+    unread: Names
     folders: Names
     changed: Positions
 
-    def split(self, name: str, positions: Positions) -> Split:
-        """Return the readable ones of the images at `positions`."""
+    def split(self, name: str, positions: Positions, upright: bool) -> Split:
+        """Return the readable ones of the images at `positions`; for `upright` see `to_rgb`."""
         chosen = positions[~self.broken[positions]]
         names, labels = self.names[chosen], self.labels[chosen]
-        known = digest(names.tolist(), labels, self.sizes[chosen])
-        return Split(name, tuple(labels.tolist()), known, partial(_read, self.root, names))
+        # pixels that Pillow alone would read otherwise have another name than those it reads
+        ways = {"deep grey": self.deep[chosen], "upright": self.turned[chosen] & upright}
+        how = [way for way, concerned in ways.items() if concerned.any()]
+        known = digest(names.tolist(), labels, self.sizes[chosen], how)
+        read = partial(_read, self.root, names, upright)
+        return Split(name, tuple(labels.tolist()), known, read)
 
     @cached_property
     def broken_names(self) -> list[str]:
@@ -72,12 +84,11 @@ class Listing:
         return [os.fsdecode(name) for name in self.names[self.broken].tolist()]
 
 
-def _read(root: Path, names: Names, position: int) -> Image.Image:
-    """Read an image as torchvision does: as RGB whatever it is, its EXIF orientation ignored."""
+def _read(root: Path, names: Names, upright: bool, position: int) -> Image.Image:
     path = root / os.fsdecode(names[position])
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return to_rgb(image, upright)
     except UNREADABLE as error:
         raise BrokenImage(
             f"{path} cannot be decoded: {error}. Replace it, or let all images be decoded once, "
@@ -102,17 +113,38 @@ def listing(root: Path, check: Check = "quick", max_broken: int = 10) -> Listing
     key = hashlib.sha256(f"{root.absolute()} {check}".encode()).hexdigest()[:24]
     index = cache_dir() / "listings" / f"{root.name}-{key}.npz"
     found = _from_index(index, root) or _list_once(index, root, check)
+    if unread := [os.fsdecode(name) for name in found.unread.tolist()]:
+        warnings.warn(
+            f"{_named(unread, 10)} in {root} {'is' if len(unread) == 1 else 'are'} left out: "
+            f"images are read from files that end in {', '.join(SUFFIXES)}. Convert them.",
+            stacklevel=2,
+        )
     if count := len(found.broken_names):
-        first = ", ".join(found.broken_names[: max_broken or 10])
-        message = f"{count} of {len(found.names):,} images in {root} cannot be read: {first}"
+        first = found.broken_names[0]
+        message = (
+            f"{count} of {len(found.names):,} images in {root} cannot be read: "
+            f"{_named(found.broken_names, max_broken or 10)} ({_why_broken(root / first)})"
+        )
         if count > max_broken:
-            more = ", …" if count > max(max_broken, 10) else ""
             raise DataUnavailable(
-                f"{message}{more}. Is the copy complete? Fetch them again, or allow that many to "
+                f"{message}. Is the copy complete? Mend or fetch them again, or allow that many to "
                 f"be left out: data.max_broken={count}"
             )
         warnings.warn(f"{message}. They are left out.", stacklevel=2)
     return found
+
+
+def _named(names: Sequence[str], most: int) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def _why_broken(path: Path) -> str:
+    try:
+        with Image.open(path) as image:
+            to_rgb(image)
+    except UNREADABLE as error:
+        return f"{path.name}: {error}"
+    return "it was when the folder was listed"
 
 
 def _list_once(index: Path, root: Path, check: Check) -> Listing:
@@ -133,7 +165,10 @@ def _list_once(index: Path, root: Path, check: Check) -> Listing:
 
 
 def _write_index(index: Path, found: Listing) -> None:
-    arrays = {name: getattr(found, name) for name in ("names", "labels", "sizes", "broken")}
+    arrays = {
+        name: getattr(found, name)
+        for name in ("names", "labels", "sizes", "broken", "deep", "turned", "unread")
+    }
     partial_file = index.with_suffix(".partial.npz")
     np.savez(
         partial_file,
@@ -172,18 +207,34 @@ def _list(root: Path, check: Check) -> Listing:
         parts = list(tracked(found, len(classes), f"listing the classes of {root}"))
     empty = [name for name, part in zip(classes, parts, strict=True) if not part.names]
     if empty:
-        raise DataUnavailable(f"no images in these folders of {root}: {', '.join(empty)}")
+        kinds = ", ".join(SUFFIXES)
+        raise DataUnavailable(
+            f"no images in these folders of {root}: {', '.join(empty)} (none that end in {kinds})"
+        )
+    looks = [look for part in parts for look in part.looks]
     folders = _encode([".", *(f for part in parts for f in part.folders)])
     return Listing(
         root,
         tuple(classes),
         names=_encode([name for part in parts for name in part.names]),
         labels=np.repeat(np.arange(len(classes)), [len(part.names) for part in parts]),
-        sizes=np.array([size for part in parts for size in part.sizes], dtype=np.int64),
-        broken=np.array([broken for part in parts for broken in part.broken]),
+        sizes=np.array([look.size for look in looks], dtype=np.int64),
+        broken=np.array([look.broken for look in looks]),
+        deep=np.array([look.deep for look in looks]),
+        turned=np.array([look.turned for look in looks]),
+        unread=_encode([name for part in parts for name in part.unread]),
         folders=folders,
         changed=_changes(root, folders),
     )
+
+
+class _Look(NamedTuple):
+    """What a first look at a file tells; see `Listing`."""
+
+    size: int
+    broken: bool = False
+    deep: bool = False
+    turned: bool = False
 
 
 @dataclass
@@ -192,8 +243,8 @@ class _ClassListing:
 
     folders: list[str]
     names: list[str]
-    sizes: list[int]
-    broken: list[bool]
+    looks: list[_Look]
+    unread: list[str]
 
 
 def _list_class(root: Path, check: Check, name: str) -> _ClassListing:
@@ -201,16 +252,17 @@ def _list_class(root: Path, check: Check, name: str) -> _ClassListing:
     for folder, _, files in sorted(os.walk(root / name, followlinks=True)):
         relative = os.path.relpath(folder, root)
         part.folders.append(relative)
-        for file in sorted(file for file in files if file.lower().endswith(SUFFIXES)):
-            size, broken = _look(os.path.join(folder, file), check)
-            part.names.append(os.path.join(relative, file))
-            part.sizes.append(size)
-            part.broken.append(broken)
+        for file in sorted(files):
+            if file.lower().endswith(SUFFIXES):
+                part.names.append(os.path.join(relative, file))
+                part.looks.append(_look(os.path.join(folder, file), check))
+            elif file.lower().endswith(UNREAD):
+                part.unread.append(os.path.join(relative, file))
     return part
 
 
-def _look(path: str, check: Check) -> tuple[int, bool]:
-    """Return the size of a file, and whether it is broken as an image.
+def _look(path: str, check: Check) -> _Look:
+    """Look at a file.
 
     A JPEG that ends with its end marker has not been cut, which is how images usually break; its
     header is read. Other formats are decoded: they are rare in large data sets.
@@ -223,10 +275,10 @@ def _look(path: str, check: Check) -> tuple[int, bool]:
             whole = file.read() == JPEG_END
             with Image.open(file) as image:
                 if check == "full" or not whole or image.format != "JPEG":
-                    image.load()
+                    to_rgb(image)
+                return _Look(size, False, is_deep_grey(image), orientation(image) > 1)
     except UNREADABLE:
-        return size, True
-    return size, False
+        return _Look(size, broken=True)
 
 
 def _changes(root: Path, folders: Names) -> Positions:
@@ -236,4 +288,4 @@ def _changes(root: Path, folders: Names) -> Positions:
 
 
 def _encode(names: Sequence[str]) -> Names:
-    return np.array([os.fsencode(name) for name in names])
+    return np.array([os.fsencode(name) for name in names], dtype=np.bytes_)

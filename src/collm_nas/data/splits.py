@@ -75,12 +75,17 @@ def autoformer_sampled(labels: Positions) -> Positions:
     return np.array(sorted(held), dtype=np.int64)
 
 
-def digest(names: Sequence[bytes], labels: Positions, sizes: Positions) -> str:
+def digest(
+    names: Sequence[bytes], labels: Positions, sizes: Positions, ways: Sequence[str] = ()
+) -> str:
     """Name images by a hash over their names, labels and sizes in bytes, in their order.
 
-    With the sizes, because the same names are there at several resolutions.
+    With the sizes, because the same names are there at several resolutions; and with `ways` in
+    which some of them are read, if these are not the usual one.
     """
     found = hashlib.sha256()
     for name, label, size in zip(names, labels.tolist(), sizes.tolist(), strict=True):
         found.update(b"%s\0%d\0%d\n" % (name, label, size))
+    for way in ways:
+        found.update(way.encode())
     return found.hexdigest()
