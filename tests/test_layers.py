@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "collm_nas"
 LAYERS = [
-    {"architecture", "jsonl", "hints", "unpickling"},
+    {"architecture", "files", "hints", "unpickling"},
     {"searchspace", "llm", "run", "data"},
     {"problem", "supernet"},
     {"archive", "evaluator"},

@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from collm_nas import session
-from collm_nas.evaluator import cached
+from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.llm.server import serve
 from collm_nas.report.errors import STOPPED, WRONG_INPUT, told_plainly
 from collm_nas.run import Stopped, UserError
@@ -119,16 +119,15 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path):
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, capsys):
     whole, run_dir = tmp_path / "whole", tmp_path / "run"
     session.run(search_config(SHORT), whole)
-    real, left = cached.append_jsonl, iter(range(7))
+    real, left = os.write, iter(range(9))
 
-    def full(path, obj):
+    def full(file, data):
         if next(left, None) is None:
-            with path.open("a") as file:
-                file.write('{"arch": {"op": ["no')  # what fitted on the disk
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        real(path, obj)
+            real(file, data[:20])  # what fitted on the disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(file, data)
 
-    monkeypatch.setattr(cached, "append_jsonl", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(SystemExit) as end, told_plainly():
         session.run(search_config(SHORT), run_dir)
     assert end.value.code == STOPPED
@@ -190,14 +189,14 @@ def test_a_user_error_ends_with_its_message_alone(capsys):
 def test_ctrl_c_stops_and_the_same_command_continues(tmp_path, monkeypatch):
     whole, run_dir = tmp_path / "whole", tmp_path / "run"
     session.run(search_config(SHORT), whole)
-    real, left = cached.append_jsonl, iter(range(9))
+    real, left = CachedEvaluator.keep, iter(range(9))
 
-    def interrupted(path, obj):
+    def interrupted(*arguments):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        real(path, obj)
+        real(*arguments)
 
-    monkeypatch.setattr(cached, "append_jsonl", interrupted)
+    monkeypatch.setattr(CachedEvaluator, "keep", interrupted)
     with pytest.raises(Stopped, match="interrupted"):
         session.run(search_config(SHORT), run_dir)
     monkeypatch.undo()

@@ -7,14 +7,16 @@ searches that were given the same answers have the same archive, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import le
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, NotRequired
 
-from collm_nas.architecture import Architecture
-from collm_nas.jsonl import append_jsonl, read_jsonl
+from typing_extensions import TypedDict
+
+from collm_nas.architecture import Architecture, Value
+from collm_nas.files import Journal
 from collm_nas.problem import Metrics
 
 Verdict = Literal["feasible", "infeasible", "duplicate", "invalid", "skipped", "failed"]
@@ -46,23 +48,98 @@ class Round:
     records: tuple[Record, ...]
 
 
+class RecordLine(TypedDict):
+    """A `Record` in the file."""
+
+    verdict: Verdict
+    arch: dict[str, list[Value]] | None
+    metrics: NotRequired[dict[str, float]]
+    reason: NotRequired[str]
+    text: NotRequired[str]
+    protocol: NotRequired[str]
+
+
+class RoundLine(TypedDict):
+    """A `Round` in the file."""
+
+    index: int
+    note: str
+    records: list[RecordLine]
+
+
 class Archive:
     """All finished rounds, in memory and on disk.
 
     Args:
         path: the file; it is read if it exists.
         objective: the metric that is maximised.
+
+    Raises:
+        CorruptFile: a line of it is not the round that belongs there.
     """
 
     def __init__(self, path: Path, objective: str) -> None:
         self.path = path
         self.objective = objective
-        self.rounds: list[Round] = [_round_from_json(obj) for obj in read_jsonl(path)]
+        self._journal: Journal[RoundLine] = Journal(path, RoundLine)
+        self.torn = self._journal.torn  # a round that a crash cut is missing at the end
+        self._writable = True
+        self.rounds: list[Round] = []
+        for line in self._journal.entries:
+            self._add(line)
+
+    @classmethod
+    def read(cls, path: Path, objective: str) -> Archive:
+        """Read an archive that may belong to a running search; it cannot be extended.
+
+        Raises:
+            FileNotFoundError: there is none.
+            CorruptFile: a line of it is not the round that belongs there.
+        """
+        if not path.exists():
+            raise FileNotFoundError(f"there is no archive at {path}")
+        archive = cls(path, objective)
+        archive._writable = False
+        return archive
 
     def append(self, round_: Round) -> None:
-        """Add a finished round, on disk first."""
-        append_jsonl(self.path, _round_to_json(round_))
-        self.rounds.append(round_)
+        """Add a finished round, on disk first.
+
+        Raises:
+            OSError: it cannot be written.
+            ValueError: it is not the next round, a number in it is not finite, or the archive was
+                opened to be read.
+        """
+        if not self._writable:
+            raise ValueError(f"{self.path} was opened to be read, not to be extended")
+        if round_.index != len(self.rounds):
+            raise ValueError(f"round {round_.index} cannot follow {len(self.rounds)} rounds")
+        self._add(self._journal.append(_line(round_)))
+
+    def check(self, measured: Mapping[Architecture, Metrics], source: Path) -> list[Record]:
+        """See that the records hold what was measured; return those that `measured` lacks.
+
+        Args:
+            source: the file that `measured` comes from.
+
+        Raises:
+            CorruptFile: a record holds other numbers.
+        """
+        lacking = []
+        for round_ in self.rounds:
+            for record in (r for r in round_.records if self.objective in r.metrics):
+                known = measured.get(record.arch) if record.arch else None
+                if known is None:
+                    lacking.append(record)
+                elif wrong := [n for n, x in known.items() if record.metrics.get(n) != x]:
+                    told = ", ".join(f"{n}={record.metrics.get(n)}, not {known[n]}" for n in wrong)
+                    problem = f"{record.arch} has {told} as in {source.name}"
+                    self._journal.refuse(round_.index, problem)
+        return lacking
+
+    def refuse(self, index: int, problem: str) -> NoReturn:
+        """Say what is wrong with round `index`; see `Journal.refuse`."""
+        self._journal.refuse(index, problem)
 
     def records(self, rounds: int | None = None) -> Iterator[Record]:
         """Iterate over all candidates (of the first `rounds` rounds), oldest first."""
@@ -99,8 +176,14 @@ class Archive:
         """Return the objective of an evaluated record."""
         return record.metrics[self.objective]
 
+    def _add(self, line: RoundLine) -> None:
+        place = len(self.rounds)
+        if line["index"] != place:
+            self._journal.refuse(place, f"it is round {line['index']}, not {place}")
+        self.rounds.append(Round(place, line["note"], tuple(map(_record, line["records"]))))
 
-def _round_to_json(round_: Round) -> dict[str, Any]:
+
+def _line(round_: Round) -> RoundLine:
     return {
         "index": round_.index,
         "note": round_.note,
@@ -118,9 +201,7 @@ def _round_to_json(round_: Round) -> dict[str, Any]:
     }
 
 
-def _round_from_json(obj: dict[str, Any]) -> Round:
-    records = tuple(
-        Record(**{**r, "arch": Architecture.of(r["arch"]) if r["arch"] else None})
-        for r in obj["records"]
-    )
-    return Round(obj["index"], obj["note"], records)
+def _record(line: RecordLine) -> Record:
+    fields: dict[str, Any] = {**line}
+    arch = Architecture.of(line["arch"]) if line["arch"] else None
+    return Record(**{**fields, "arch": arch})

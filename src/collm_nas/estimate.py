@@ -19,7 +19,7 @@ from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.llm.base import Usage
-from collm_nas.llm.ledger import Caps, Ledger, read_calls
+from collm_nas.llm.ledger import CallLine, Caps, Ledger, open_calls
 from collm_nas.llm.openai import OPENAI_URL
 from collm_nas.llm.prices import price
 from collm_nas.llm.scripted import ScriptedChat
@@ -73,7 +73,7 @@ def estimate(cfg: DictConfig) -> list[Estimate]:
         archive = Archive(path / "archive.jsonl", problem.objective)
         evaluator = CachedEvaluator(MadeUp(), path / "evaluations.jsonl")
         run_search(problem, strategy, evaluator, archive, Budget(**cfg.budget))
-        calls = read_calls(ledger.path)
+        calls = open_calls(ledger.path).entries
     return [_of_role(role, cfg.strategy[role], calls) for role in roles]
 
 
@@ -102,9 +102,9 @@ def print_estimate(cfg: DictConfig) -> None:
     )
 
 
-def _of_role(role: str, node: DictConfig, calls: list[dict[str, object]]) -> Estimate:
+def _of_role(role: str, node: DictConfig, calls: list[CallLine]) -> Estimate:
     mine = [call["reply"] for call in calls if call["role"] == role]
-    usages = [reply["usage"] for reply in mine]  # type: ignore[index]
+    usages = [reply["usage"] for reply in mine]
     used = Usage(sum(u["input"] for u in usages), sum(u["output"] for u in usages))
     longest = node.get("max_completion_tokens") or node.get("max_tokens") or 0
     most = Usage(used.input, max(used.output, longest * len(mine)))

@@ -20,6 +20,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from collm_nas.files import write_atomically
+
 MISSING = "(not set)"
 # what a node took over from elsewhere -> the key that sets it
 ORIGINS = {
@@ -96,13 +98,6 @@ def open_run(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> Iterator[P
         raise
     finally:
         lock.release()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the content of `path`: whoever reads it sees the old text or the new, never half."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def environment() -> dict[str, Any]:

@@ -20,14 +20,16 @@ from collm_nas.archive import Archive
 from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.evaluator.tabular import TabularEvaluator
+from collm_nas.files import write_atomically
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
 from collm_nas.logger.base import SearchLogger, Snapshot
-from collm_nas.problem import Evaluator, Problem, parse_limits, parse_reference
+from collm_nas.problem import Evaluator, Problem, costs_of, parse_limits, parse_reference
 from collm_nas.report import pareto
 from collm_nas.report.console import Progress, Silent
+from collm_nas.report.integrity import check_files, read_result
 from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
-from collm_nas.run import Stopped, UserError, build, environment, open_run, write_atomically
+from collm_nas.run import Stopped, UserError, build, environment, open_run
 from collm_nas.search import Budget, ConstraintMode, run_search
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import SearchStrategy
@@ -104,12 +106,18 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
         )
         problem = build_problem(cfg, space, evaluator.objective)
         ledger = Ledger(run_dir / "llm_calls.jsonl", Caps(**_llm_caps(cfg.caps)))
+        archive = Archive(run_dir / "archive.jsonl", problem.objective)
+        for record in check_files(run_dir, read_result(run_dir), archive):
+            costs = costs_of(record.metrics, problem.objective)
+            found = {n: x for n, x in record.metrics.items() if n not in costs}
+            assert record.arch is not None
+            evaluator.keep(record.arch, found, 0.0)
         models = build_models(cfg.strategy)
         return Parts(
             problem,
             build_strategy(cfg.strategy, problem, ledger, models),
             evaluator,
-            Archive(run_dir / "archive.jsonl", problem.objective),
+            archive,
             Budget(**cfg.budget),
             ledger,
             models,

@@ -29,6 +29,7 @@ from collm_nas.data.check import check_classes
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.protocol import protocol
+from collm_nas.files import write_atomically
 from collm_nas.recipe.anchors import anchors
 from collm_nas.recipe.base import Phase, Recipe
 from collm_nas.recipe.checkpoints import Diverged
@@ -36,7 +37,7 @@ from collm_nas.recipe.draws import key
 from collm_nas.recipe.fit import check
 from collm_nas.recipe.phases import Interrupted, Job, Pace, run_phases, save_network
 from collm_nas.recipe.validation import Anchors
-from collm_nas.run import Stopped, UserError, build, environment, open_run, write_atomically
+from collm_nas.run import Stopped, UserError, build, environment, open_run
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import build_supernet
 from collm_nas.supernet.download import WeightsUnavailable

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from collm_nas.architecture import Architecture
 from collm_nas.evaluator.shared import SharedResults
-from collm_nas.jsonl import read_jsonl
+from collm_nas.files import Journal
 from tests.conftest import ROOT
 
 WRITE = """
@@ -45,7 +45,7 @@ def test_processes_and_threads_that_write_at_once_lose_nothing(tmp_path: Path) -
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda i: shared.store(arch(i), {"val_accuracy": 1.0}), range(20)))
     assert [writer.wait() for writer in writers] == [0, 0, 0]
-    lines = read_jsonl(path)
+    lines = Journal(path, dict).entries
     assert len({str(line["arch"]) for line in lines}) == len(lines) == 3 * 30 + 20
     assert {line["protocol"] for line in lines} == {"clean:0"}
 

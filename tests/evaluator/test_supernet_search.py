@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from collm_nas import session
 from collm_nas.archive import Archive
-from collm_nas.jsonl import read_jsonl
+from collm_nas.files import Journal
 from collm_nas.run import UserError
 from tests.conftest import ROOT, load
 
@@ -38,7 +38,7 @@ def config(supernet: Path, *overrides: str) -> DictConfig:
 
 
 def lines(run_dir: Path, name: str = "evaluations.jsonl") -> list[dict[str, object]]:
-    return read_jsonl(run_dir / name, cut_torn_line=False)
+    return Journal(run_dir / name, dict).entries
 
 
 def test_every_number_of_a_search_carries_its_protocol(
@@ -80,7 +80,7 @@ def test_searches_share_what_they_measure_and_each_is_charged(
         tmp_path / "b/archive.jsonl"
     ).read_bytes()
     (shared,) = (tmp_path / "cache" / "evaluations").rglob("*.jsonl")
-    assert len(read_jsonl(shared)) == 4
+    assert len(Journal(shared, dict).entries) == 4
 
 
 def test_a_run_goes_on_with_the_same_weights_alone(

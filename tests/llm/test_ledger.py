@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from collm_nas.jsonl import CorruptFile
+from collm_nas.files import CorruptFile
 from collm_nas.llm.base import JSON, CapReached, LLMUnavailable, Message, Reply, Usage
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat, Totals
 
@@ -86,6 +86,7 @@ def test_an_entry_holds_the_whole_call(tmp_path: Path) -> None:
     )
     (entry,) = map(json.loads, path.read_text().splitlines())
     assert len(entry.pop("key")) == 64
+    assert len(entry.pop("chain")) == 16
     assert entry.pop("seconds") >= 0
     assert entry.pop("started").endswith("+00:00")
     assert entry == {
@@ -220,14 +221,18 @@ def test_a_line_torn_by_a_crash_is_asked_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda entry: entry.pop("reply"), r"line 1 is not a recorded call: it lacks reply"),
-        (lambda entry: entry["reply"].update(mood="good"), r"navigator/0 does not fit.*mood"),
+        (lambda entry: entry.pop("reply"), r"line 1 is damaged: reply: Field required"),
+        (
+            lambda entry: entry["reply"].update(mood="good"),
+            r"line 1 is damaged: reply\.mood: Extra inputs",
+        ),
     ],
 )
 def test_a_foreign_file_is_refused(tmp_path: Path, change: Any, message: str) -> None:
     path = tmp_path / "llm_calls.jsonl"
     LedgeredChat(Counting(), Ledger(path)).complete(MESSAGES, purpose="navigator/0")
     entry = json.loads(path.read_text())
+    del entry["chain"]
     change(entry)
     path.write_text(json.dumps(entry) + "\n")
     with pytest.raises(CorruptFile, match=message):

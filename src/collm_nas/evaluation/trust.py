@@ -17,10 +17,10 @@ from typing import Any
 from collm_nas.architecture import Architecture
 from collm_nas.evaluation.bench import Bench
 from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.files import write_atomically
 from collm_nas.problem import Evaluator
 from collm_nas.recipe.anchors import largest, smallest
 from collm_nas.report.trust import Agreement, Calibration, Trust, agreement, draw, tau
-from collm_nas.run import write_atomically
 from collm_nas.searchspace.base import SearchSpace
 
 POOL = 2000  # random subnets that the report's are chosen from

@@ -12,8 +12,9 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.architecture import Architecture, Value
+from collm_nas.evaluator.cached import EvaluationLine
 from collm_nas.evaluator.predictor_file import Array
-from collm_nas.jsonl import read_jsonl
+from collm_nas.files import Journal
 from collm_nas.run import build
 from collm_nas.searchspace.base import SearchSpace, Variable
 
@@ -52,7 +53,7 @@ def read_run(run: Path, metric: str | None = None) -> tuple[SearchSpace, Measure
         raise ValueError(f"{run} is no run of search.py: it lacks config.yaml or evaluations.jsonl")
     cfg = OmegaConf.load(config)
     assert isinstance(cfg, DictConfig)
-    entries = read_jsonl(evaluations, cut_torn_line=False)
+    entries = Journal(evaluations, EvaluationLine).entries
     metrics = {name for entry in entries for name in entry["metrics"]}
     if metric is None and len(metrics) == 1:
         (metric,) = metrics

@@ -6,10 +6,19 @@ from pathlib import Path
 from threading import Lock
 
 from filelock import FileLock
+from typing_extensions import TypedDict
 
-from collm_nas.architecture import Architecture
-from collm_nas.jsonl import append_jsonl, read_jsonl
+from collm_nas.architecture import Architecture, Value
+from collm_nas.files import Journal
 from collm_nas.problem import Metrics
+
+
+class ResultLine(TypedDict):
+    """A result in the file."""
+
+    protocol: str
+    arch: dict[str, list[Value]]
+    metrics: dict[str, float]
 
 
 class SharedResults:
@@ -18,6 +27,9 @@ class SharedResults:
     Args:
         path: the file; its name says how the results were measured.
         protocol: the same for readers, written into each line.
+
+    Raises:
+        CorruptFile: at the first use, if the file is damaged.
     """
 
     def __init__(self, path: Path, protocol: str) -> None:
@@ -25,7 +37,7 @@ class SharedResults:
         self.protocol = protocol
         self._lock = Lock()  # a file lock does not hold back other threads
         self._known: dict[Architecture, Metrics] = {}
-        self._size = 0  # of the file, as far as it is known
+        self._journal: Journal[ResultLine] | None = None
 
     def find(self, arch: Architecture) -> Metrics | None:
         """Return the result of `arch`, if some process has stored it."""
@@ -37,14 +49,18 @@ class SharedResults:
     def store(self, arch: Architecture, metrics: Metrics) -> None:
         """Add the result of `arch` for all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = {"protocol": self.protocol, "arch": arch.to_json(), "metrics": dict(metrics)}
+        line: ResultLine = {
+            "protocol": self.protocol,
+            "arch": arch.to_json(),
+            "metrics": dict(metrics),
+        }
         with self._lock, FileLock(f"{self.path}.lock"):
-            self._read()  # cuts off what a killed process left half written
-            append_jsonl(self.path, line)
+            self._read().append(line)
 
-    def _read(self) -> None:
-        if not self.path.exists() or self.path.stat().st_size == self._size:
-            return
-        for entry in read_jsonl(self.path):
-            self._known[Architecture.of(entry["arch"])] = entry["metrics"]
-        self._size = self.path.stat().st_size
+    def _read(self) -> Journal[ResultLine]:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if self._journal is None or size != self._journal.size:
+            self._journal = Journal(self.path, ResultLine, of_run=False)
+            for entry in self._journal.entries:
+                self._known[Architecture.of(entry["arch"])] = entry["metrics"]
+        return self._journal

@@ -13,13 +13,13 @@ import os
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from filelock import FileLock
 
 from collm_nas.architecture import Architecture
+from collm_nas.files import Journal
 from collm_nas.hardware.timing import Pace, Timing, time_calls
-from collm_nas.jsonl import append_jsonl, read_jsonl
 from collm_nas.problem import Metrics
 from collm_nas.searchspace.base import SearchSpace
 
@@ -159,16 +159,21 @@ class _Measured:
         self.known: dict[str, float] = {}
         self.read()
 
-    def read(self) -> None:
+    def read(self) -> Journal[dict[str, Any]]:
         """Learn what the file holds."""
-        lines = read_jsonl(self.path, cut_torn_line=False)
-        self.known = {line["key"]: line["median_ms"] for line in lines[1:]}
+        journal: Journal[dict[str, Any]] = Journal(self.path, dict[str, Any], of_run=False)
+        for index, line in enumerate(journal.entries[1:], start=1):
+            if not {"key", "median_ms"} <= line.keys():
+                journal.refuse(index, "it is no measurement")
+            self.known[str(line["key"])] = float(line["median_ms"])
+        return journal
 
     def add(self, key: str, timing: Timing) -> None:
         """Keep a measurement; the caller holds the lock of the folder."""
-        if not read_jsonl(self.path):  # cuts what a crash left, too
-            append_jsonl(self.path, self.what)
-        append_jsonl(self.path, {"key": key, **asdict(timing)})
+        journal = self.read()
+        if not journal.entries:
+            journal.append(self.what)
+        journal.append({"key": key, **asdict(timing)})
         self.known[key] = timing.median_ms
 
 

@@ -15,10 +15,61 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from time import monotonic
-from typing import Any
+from typing import Any, Literal, NotRequired, cast
 
-from collm_nas.jsonl import CorruptFile, append_jsonl, read_jsonl
+from typing_extensions import TypedDict
+
+from collm_nas.files import Journal
 from collm_nas.llm.base import JSON, SCRIPTED, CapReached, ChatModel, Message, Reply, Usage
+
+
+class MessageLine(TypedDict):
+    """A `Message` in the file."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class UsageLine(TypedDict, total=False):
+    """A `Usage` in the file."""
+
+    input: int
+    output: int
+    reasoning: int
+    cached: int
+
+
+class ReplyLine(TypedDict):
+    """A `Reply` in the file."""
+
+    text: str
+    usage: UsageLine
+    reasoning: NotRequired[str]
+    finish_reason: NotRequired[str]
+    model: NotRequired[str]
+    attempts: NotRequired[int]
+    fingerprint: NotRequired[str]
+    sent: NotRequired[dict[str, Any]]
+    seed_honoured: NotRequired[Literal["yes", "no", "unknown"]]
+    cost_usd: NotRequired[float | None]
+    price_source: NotRequired[str]
+
+
+class CallLine(TypedDict):
+    """A call in the file."""
+
+    key: str
+    purpose: str
+    role: NotRequired[str]
+    round: NotRequired[int | None]
+    model: str
+    is_language_model: bool
+    settings: NotRequired[dict[str, Any]]
+    messages: list[MessageLine]
+    schema: NotRequired[dict[str, Any] | None]
+    reply: ReplyLine
+    started: NotRequired[str]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -85,18 +136,21 @@ class Ledger:
         self._lock = Lock()
         self._answers: dict[str, Reply] = {}
         self._paid: list[tuple[Reply, float]] = []  # with the seconds it took
-        for entry in read_calls(path):
+        self._journal = open_calls(path)
+        for entry in self._journal.entries:
             self._remember(entry["key"], reply_of(entry), entry["seconds"])
+        self._journal.entries.clear()  # whole dialogues
 
     def find(self, key: str) -> Reply | None:
         """Return the recorded answer of a call, if there is one."""
         return self._answers.get(key)
 
-    def append(self, entry: dict[str, Any], reply: Reply) -> None:
-        """Record a call, on disk first."""
+    def append(self, entry: CallLine) -> Reply:
+        """Record a call, on disk first; return its reply as every later visit will read it."""
         with self._lock:
-            append_jsonl(self.path, entry)
+            reply = reply_of(self._journal.append(entry))
             self._remember(entry["key"], reply, entry["seconds"])
+        return reply
 
     def totals(self) -> Totals:
         """Add up all calls."""
@@ -179,7 +233,7 @@ class LedgeredChat:
         reply = self.model.complete(messages, purpose=purpose, schema=schema)
         role, _, place = purpose.partition("/")
         round_ = place.partition("/")[0]
-        entry = {
+        entry: CallLine = {
             "key": key,
             "purpose": purpose,
             "role": role,
@@ -187,14 +241,13 @@ class LedgeredChat:
             "model": self.name,
             "is_language_model": self.is_language_model and not reply.model.startswith(SCRIPTED),
             "settings": dict(self.settings),
-            "messages": [asdict(m) for m in messages],
-            "schema": schema,
-            "reply": asdict(reply),
+            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            "schema": dict(schema) if schema is not None else None,
+            "reply": cast(ReplyLine, asdict(reply)),
             "started": started,
             "seconds": round(monotonic() - start, 3),
         }
-        self.ledger.append(entry, reply)
-        return reply
+        return self.ledger.append(entry)
 
 
 def call_key(settings: JSON, purpose: str, messages: Sequence[Message], schema: JSON | None) -> str:
@@ -203,31 +256,16 @@ def call_key(settings: JSON, purpose: str, messages: Sequence[Message], schema: 
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def read_calls(path: Path, *, cut_torn_line: bool = True) -> list[dict[str, Any]]:
-    """Read the entries of a ledger.
+def open_calls(path: Path) -> Journal[CallLine]:
+    """Open the file of a ledger.
 
     Raises:
-        CorruptFile: one is not a recorded call.
+        CorruptFile: a line is not a recorded call.
     """
-    entries = read_jsonl(path, cut_torn_line=cut_torn_line)
-    needed = {"key", "purpose", "model", "is_language_model", "messages", "reply", "seconds"}
-    for number, entry in enumerate(entries, start=1):
-        if missing := needed - entry.keys():
-            lacks = ", ".join(sorted(missing))
-            raise CorruptFile(f"{path}, line {number} is not a recorded call: it lacks {lacks}.")
-    return entries
+    return Journal(path, CallLine)
 
 
-def reply_of(entry: dict[str, Any]) -> Reply:
-    """Read the reply of an entry.
-
-    Raises:
-        CorruptFile: it has a field that a reply of this version does not have.
-    """
-    try:
-        return Reply(**{**entry["reply"], "usage": Usage(**entry["reply"]["usage"])})
-    except (KeyError, TypeError) as error:
-        raise CorruptFile(
-            f"the recorded answer to {entry['purpose']} does not fit this version ({error}). "
-            f"Continue or replay it with the version that recorded it: see environment.json."
-        ) from error
+def reply_of(entry: CallLine) -> Reply:
+    """Read the reply of an entry."""
+    fields: dict[str, Any] = {**entry["reply"]}
+    return Reply(**{**fields, "usage": Usage(**fields["usage"])})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from collm_nas.llm.base import JSON, LLMUnavailable, Message, Reply
-from collm_nas.llm.ledger import read_calls, reply_of
+from collm_nas.llm.ledger import CallLine, MessageLine, open_calls, reply_of
 
 LEDGER = "llm_calls.jsonl"
 
@@ -35,11 +35,10 @@ class ReplayChat:
                 f"there is no recording at {self.path}. Name a run directory that holds a "
                 f"{LEDGER} (replay=… or llm.model.run=…)."
             )
-        # Another process may be writing to it: its last line is not ours to cut off.
-        entries = read_calls(self.path, cut_torn_line=False)
+        entries = open_calls(self.path).entries
         if not entries:
             raise ValueError(f"{self.path} holds no recorded calls: there is nothing to replay.")
-        self._calls: dict[str, list[dict[str, Any]]] = {}
+        self._calls: dict[str, list[CallLine]] = {}
         for entry in entries:
             self._calls.setdefault(entry["purpose"], []).append(entry)
         self.name = "replay of " + " and ".join(dict.fromkeys(e["model"] for e in entries))
@@ -67,7 +66,7 @@ class ReplayChat:
         )
 
 
-def _difference(recorded: list[dict[str, Any]], asked: list[dict[str, Any]]) -> str:
+def _difference(recorded: list[MessageLine], asked: list[dict[str, Any]]) -> str:
     """Say where two dialogues part."""
     for number, (then, now) in enumerate(zip(recorded, asked, strict=False), start=1):
         if then != now:

@@ -15,16 +15,15 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from collm_nas.data.base import Split
-from collm_nas.jsonl import read_jsonl
+from collm_nas.files import write_atomically
 from collm_nas.recipe.anchors import largest
 from collm_nas.recipe.base import LARGEST, Phase, Recipe
 from collm_nas.recipe.checkpoints import Checkpoints, read_checkpoint
 from collm_nas.recipe.draws import key
 from collm_nas.recipe.loader import AugmentedImages, StepBatches, batches
 from collm_nas.recipe.training import SupernetTraining, Teacher
-from collm_nas.recipe.validation import Anchors, Validation
+from collm_nas.recipe.validation import Anchors, Validation, open_rows
 from collm_nas.recipe.watching import Watching
-from collm_nas.run import write_atomically
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import Supernet
 from collm_nas.supernet.checkpoint import load_supernet, save_supernet
@@ -148,7 +147,7 @@ def _run_phase(job: Job, network: nn.Module, index: int) -> dict[str, Any]:
             "(trainer.limit_train_batches). Choose another directory: run_dir=…"
         )
     load_weights(kept, network, job.space)
-    rows = read_jsonl(validated)
+    rows = open_rows(validated).entries
     return {"phase": phase.name, "steps": steps, "anchors": _kept_row(rows, job.keep)}
 
 

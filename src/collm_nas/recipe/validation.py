@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,26 @@ from collm_nas.data.pixels import PixelFormat
 from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.inherit import calibrated_subnet, measure
-from collm_nas.jsonl import append_jsonl, read_jsonl
+from collm_nas.files import Journal, cut
 from collm_nas.problem import EvaluationFailed
 from collm_nas.recipe.training import SupernetTraining
-from collm_nas.run import write_atomically
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import Supernet
+
+Row = dict[str, float]  # "step", "mean" and an accuracy for each anchor
+
+
+def open_rows(path: Path) -> Journal[Row]:
+    """Open the results of a phase, a line for each time.
+
+    Raises:
+        CorruptFile: a line is none.
+    """
+    journal: Journal[Row] = Journal(path, Row)
+    for index, row in enumerate(journal.entries):
+        if missing := {"step", "mean"} - row.keys():
+            journal.refuse(index, f"it lacks {', '.join(sorted(missing))}")
+    return journal
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class Validation(L.Callback):
     ) -> None:
         self.anchors, self.path, self.save, self.keep_last = anchors, path, save, keep_last
         self.every, self.last = every, last
-        self.rows: list[dict[str, Any]] = [r for r in read_jsonl(path) if r["step"] <= done]
+        self.rows = [row for row in open_rows(path).entries if row["step"] <= done]
 
     @property
     def best(self) -> float | None:
@@ -92,7 +105,7 @@ class Validation(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forget what was measured after the step where the training goes on."""
         if trainer.is_global_zero and self.path.exists():
-            write_atomically(self.path, "".join(f"{json.dumps(row)}\n" for row in self.rows))
+            cut(self.path, len(self.rows))
 
     def on_train_batch_end(
         self,
@@ -108,13 +121,13 @@ class Validation(L.Callback):
             return
         assert isinstance(pl_module, SupernetTraining)
         accuracies = self._measure(trainer, pl_module)
-        row = {"step": done, "mean": sum(accuracies.values()) / len(accuracies), **accuracies}
+        row: Row = {"step": done, "mean": sum(accuracies.values()) / len(accuracies), **accuracies}
         better = self.best is None or row["mean"] > self.best
         self.rows.append(row)
         if trainer.is_global_zero:
             if better or self.keep_last:
                 self.save(pl_module.network, done)
-            append_jsonl(self.path, row)
+            open_rows(self.path).append(row)
             metrics = {f"val/{name}": value for name, value in row.items() if name != "step"}
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, done)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collm_nas.run import UserError, write_atomically
+from collm_nas.files import write_atomically
+from collm_nas.run import UserError
 
 FILE = "evaluation.json"
 KEY = ("mode", "architecture", "protocol", "seeds")  # what makes two entries the same evaluation

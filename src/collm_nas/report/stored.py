@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.archive import Archive, Record
+from collm_nas.files import CorruptFile
+from collm_nas.report.integrity import Result, check_files, read_result
 from collm_nas.run import UserError, build
 from collm_nas.searchspace.base import SearchSpace
 
@@ -25,7 +25,7 @@ class StoredRun:
 
     directory: Path
     config: DictConfig
-    result: dict[str, Any]
+    result: Result
     archive: Archive
 
     @property
@@ -57,7 +57,8 @@ def read_run(directory: Path) -> StoredRun:
     """Read one run directory.
 
     Raises:
-        UserError: it is none, or its search has not come to an end or a stop yet.
+        UserError: it is none, its search has not come to an end or a stop yet, or a file of it is
+            damaged.
     """
     names = ("config.yaml", "archive.jsonl", "result.json")
     if missing := [name for name in names if not (directory / name).exists()]:
@@ -67,8 +68,13 @@ def read_run(directory: Path) -> StoredRun:
         )
     config = OmegaConf.load(directory / "config.yaml")
     assert isinstance(config, DictConfig)
-    result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-    archive = Archive(directory / "archive.jsonl", result["selected_on"])
+    try:
+        result = read_result(directory)
+        assert result is not None
+        archive = Archive.read(directory / "archive.jsonl", result["selected_on"])
+        check_files(directory, result, archive)
+    except CorruptFile as error:
+        raise UserError(str(error)) from error
     return StoredRun(directory, config, result, archive)
 
 
