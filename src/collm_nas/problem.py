@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
-from typing import Protocol, TypeGuard
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from collm_nas.architecture import Architecture, NothingFeasible
 from collm_nas.searchspace.base import SearchSpace, ranges
@@ -38,6 +38,17 @@ class Evaluator(Protocol):
         Raises:
             EvaluationFailed: this architecture could not be evaluated; others may.
         """
+
+
+@runtime_checkable
+class CountsImages(Protocol):
+    """An evaluator whose accuracies are shares of images, and so have an interval.
+
+    `images` is their number; `description` says in words what is really done.
+    """
+
+    images: int
+    description: str
 
 
 class EvaluationFailed(RuntimeError):

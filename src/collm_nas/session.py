@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.architecture import NothingFeasible
+from collm_nas.architecture import Architecture, NothingFeasible
 from collm_nas.archive import Archive
 from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
@@ -24,10 +24,18 @@ from collm_nas.files import write_atomically
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
 from collm_nas.logger.base import SearchLogger, Snapshot
-from collm_nas.problem import Evaluator, Problem, costs_of, parse_limits, parse_reference
+from collm_nas.problem import (
+    CountsImages,
+    Evaluator,
+    Problem,
+    costs_of,
+    parse_limits,
+    parse_reference,
+)
 from collm_nas.report import pareto
 from collm_nas.report.console import Progress, Silent
 from collm_nas.report.integrity import check_files, read_result
+from collm_nas.report.ranking import ranked
 from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
 from collm_nas.run import Stopped, UserError, build, environment, open_run
 from collm_nas.search import Budget, ConstraintMode, run_search
@@ -68,7 +76,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         parts = build_parts(cfg, run_dir)
         start = time.monotonic()
         stopped, finished = _search(cfg, run_dir, parts)
-        totals = parts.ledger.totals()
+        totals, evaluator = parts.ledger.totals(), parts.evaluator.evaluator
         result = summarise(
             parts.problem,
             parts.archive,
@@ -83,7 +91,8 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
                 "LLM": totals.seconds,
                 "evaluation": parts.evaluator.seconds,
             },
-            standing=_standing(parts.evaluator.evaluator, parts.archive),
+            standing=_standing(evaluator, parts.archive),
+            counted=evaluator if isinstance(evaluator, CountsImages) else None,
         )
         if parts.archive.evaluated() or finished:
             _report(run_dir, result, parts, cfg.report)
@@ -243,10 +252,11 @@ def _check_wall_time(cap: float | None, seconds: float) -> None:
 
 def _standing(evaluator: Evaluator, archive: Archive) -> dict[str, float]:
     """Compare the best with all architectures, where a benchmark knows them all."""
-    best = archive.best()
-    if best is None or best.arch is None or not isinstance(evaluator, TabularEvaluator):
+    ranking = ranked(archive.records(), archive.objective)
+    if not ranking or not isinstance(evaluator, TabularEvaluator):
         return {}
-    return asdict(evaluator.standing(best.arch))
+    assert ranking[0].arch is not None
+    return asdict(evaluator.standing(ranking[0].arch))
 
 
 def _report(run_dir: Path, result: dict[str, Any], parts: Parts, extent: str) -> None:
@@ -255,8 +265,11 @@ def _report(run_dir: Path, result: dict[str, Any], parts: Parts, extent: str) ->
     if extent == "line":
         print(summary_line(result, run_dir))
         return
-    best = parts.archive.best()
-    spelling = json.dumps(parts.problem.space.encode(best.arch)) if best and best.arch else ""
+    best = result["best"]
+    spelling = ""
+    if best:
+        arch = Architecture.of(best["architecture"])
+        spelling = json.dumps(parts.problem.space.encode(arch))
     print_summary(result, spelling)
     pictures = []
     if parts.archive.evaluated():

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from collm_nas import session
 from collm_nas.evaluation import command
 from collm_nas.evaluation.bench import build_bench
 from collm_nas.evaluation.subject import find_subject
 from collm_nas.report.evaluations import keep, read
 from collm_nas.run import UserError
 from collm_nas.searchspace.published import PUBLISHED, of_space
-from tests.conftest import load
+from tests.conftest import load, search_config
 from tests.evaluation.conftest import NAMES, asked
 from tests.evaluator.conftest import space_of
 
@@ -38,6 +39,24 @@ def test_inherited_accuracy_is_told_with_its_meaning_and_controls(supernet, tmp_
     assert "all 497 images, which no search has seen" in told
     assert entry["protocol"] in told
     assert "100 images of train_fit" in told
+
+
+def test_a_search_says_how_sure_its_choice_is_and_what_was_really_done(
+    supernet, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    space = ["searchspace=shufflenet_tiny", f"supernet={supernet}", "budget.evaluations=3"]
+    many = ["evaluator.device=cpu", "evaluator.changes.bn_images=5000", "report=full"]
+    cfg = search_config(*space, *many, "evaluator.changes.images=50", strategy="random")
+    result = session.run(cfg, tmp_path / "run")
+    told = capsys.readouterr().out
+    done = "50 images of search_val; batch norms: exact over 1,000 images of train_fit"
+    assert result["measured"] == f"{done} (5,000 asked for)"
+    assert result["certainty"]["images"] == 50
+    low, high = result["certainty"]["interval"]
+    assert low < result["best"]["metrics"]["val_accuracy"] < high
+    assert f"{low:.1f} to {high:.1f}% (50 images)" in told
+    assert "cannot be told apart by 50 images" in told
 
 
 def test_seeds_draw_other_calibration_images(supernet, tmp_path):

@@ -48,6 +48,17 @@ class ProtocolImages:
         """Name the images, for `Protocol.digest`."""
         return self.crop_ratio, self.ranking_split.digest, self.bn_split.digest
 
+    @property
+    def ranked_by(self) -> int:
+        """How many images candidates are ranked by: at most those that there are."""
+        available = len(self.ranking_split)
+        return min(self.protocol.images or available, available)
+
+    @property
+    def calibrated_with(self) -> int:
+        """How many images batch norms are calibrated with: at most those that there are."""
+        return min(self.protocol.bn_images, len(self.bn_split))
+
     def ranking(self, size: int, workers: int = 1) -> Images:
         """Return the images that candidates are ranked by; `workers` decode what is missing."""
         labels = self.ranking_split.labels

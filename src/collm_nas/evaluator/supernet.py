@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from collm_nas.architecture import Architecture
-from collm_nas.data.base import ImageData
+from collm_nas.data.base import ImageData, Split
 from collm_nas.data.cache import cache_dir
 from collm_nas.data.pixels import PixelFormat, pixel_format
 from collm_nas.evaluator.batchnorm import batch_norms
@@ -73,6 +73,16 @@ class Measurement:
             BATCH[kind],
         )
         return f"{protocol.name}:{digest}"
+
+    @property
+    def description(self) -> str:
+        """Say what is really done: a split may hold fewer images than the protocol asks for."""
+        images, protocol = self.images, self.images.protocol
+        ranking = _told(images.ranked_by, protocol.images, images.ranking_split)
+        if not self.calibrates:
+            return f"{ranking}; no batch norms"
+        calibration = _told(images.calibrated_with, protocol.bn_images, images.bn_split)
+        return f"{ranking}; batch norms: {protocol.bn} over {calibration}"
 
     def start(self, threads: int) -> Callable[[Architecture], Metrics]:
         """Load the weights into this process; return what measures an architecture with them."""
@@ -146,6 +156,7 @@ class SupernetEvaluator:
         self.measurement = Measurement(weights, images, kind)
         self.objective = images.protocol.objective
         self.protocol = self.measurement.name
+        self.images, self.description = images.ranked_by, self.measurement.description
         file_name = self.protocol.rpartition(":")[2] + ".jsonl"
         self._shared = SharedResults(
             cache_dir() / "evaluations" / space.identity / file_name, self.protocol
@@ -174,6 +185,11 @@ class SupernetEvaluator:
             return partial(self.measurement.start, max(1, self._cores // workers))
         device = f"cuda:{index % torch.cuda.device_count()}"
         return partial(replace(self.measurement, device=device).start, 1)
+
+
+def _told(used: int, asked: int | None, split: Split) -> str:
+    few = f" ({asked:,} asked for)" if asked and asked > used else ""
+    return f"{used:,} images of {split.name}{few}"
 
 
 def _ask(worker: Worker[Architecture, Metrics], arch: Architecture) -> Metrics:

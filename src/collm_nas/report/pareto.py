@@ -77,7 +77,7 @@ def draw(problem: Problem, archive: Archive, path: Path, title: str) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from collm_nas.report.pictures import BLUE, GREY, RED, SIZE
+    from collm_nas.report.pictures import BLUE, GREY, RED, SIZE, legend_below
 
     cost = problem.minimised[0]
     figure = Figure(SIZE, layout="constrained")
@@ -92,6 +92,6 @@ def draw(problem: Problem, archive: Archive, path: Path, title: str) -> Path:
     axes.scatter(*point, marker="x", color=RED, label="reference point")
     axes.set_ylim(bottom=point[1] - 1)
     axes.set_xlim(0, 1.05 * point[0])
-    axes.legend(loc="lower right", frameon=False)
+    legend_below(figure)
     FigureCanvasAgg(figure).print_figure(path, dpi=110)
     return path

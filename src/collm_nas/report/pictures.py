@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from collm_nas.archive import Archive
+from collm_nas.report.ranking import ranked
 
 SIZE = (6.4, 4.0)  # inches
 BLUE, RED, GREY = "#1f5fa8", "#c8102e", "#8a8f98"
@@ -33,7 +34,7 @@ def _best_so_far(archive: Archive, path: Path, title: str) -> Path:
     axes.step(steps, best, where="post", color=BLUE, label="best so far")
     axes.scatter(steps, scores, s=12, color=GREY, alpha=0.6, label="candidates")
     axes.set_ylim(_focus(scores, best))
-    axes.legend(loc="lower right", frameon=False)
+    legend_below(figure)
     return _save(figure, path)
 
 
@@ -52,12 +53,13 @@ def _against_cost(archive: Archive, path: Path, title: str) -> Path:
         if chosen:
             xs = [r.metrics[cost] / 1e6 for r in chosen]
             axes.scatter(xs, [archive.score(r) for r in chosen], s=14, color=color, label=label)
-    if best := archive.best():
+    if ranking := ranked(records, archive.objective):
+        best = ranking[0]
         x, y = best.metrics[cost] / 1e6, archive.score(best)
         axes.scatter([x], [y], s=90, marker="*", color=RED, label="best", zorder=3)
     scores = [archive.score(r) for r in records]
     axes.set_ylim(_focus(scores, scores))
-    axes.legend(loc="lower right", frameon=False)
+    legend_below(figure)
     return _save(figure, path)
 
 
@@ -67,6 +69,11 @@ def _focus(scores: list[float], best: list[float]) -> tuple[float, float]:
     low, high = min(ranked[len(ranked) // 4], best[-1]), ranked[-1]
     margin = max(0.1 * (high - low), 0.1)
     return low - margin, high + margin
+
+
+def legend_below(figure: Figure) -> None:
+    """Explain what is drawn beside the axes, never over the points."""
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from collm_nas.archive import Archive, Record
 from collm_nas.files import CorruptFile
 from collm_nas.report.integrity import Result, check_files, read_result
+from collm_nas.report.ranking import ranked
 from collm_nas.run import UserError, build
 from collm_nas.searchspace.base import SearchSpace
 
@@ -47,10 +48,8 @@ class StoredRun:
         return list(accumulate(values, _larger))
 
     def ranking(self, evaluations: int | None = None) -> list[Record]:
-        """List the feasible records among the first `evaluations`, best first."""
-        tried = self.archive.evaluated()[:evaluations]
-        feasible = [r for r in tried if r.verdict == "feasible"]
-        return sorted(feasible, key=self.archive.score, reverse=True)
+        """List the feasible records among the first `evaluations`, best first; see `ranked`."""
+        return ranked(self.archive.evaluated()[:evaluations], self.archive.objective)
 
 
 def read_run(directory: Path) -> StoredRun:

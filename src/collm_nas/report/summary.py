@@ -9,8 +9,10 @@ from typing import Any
 
 from collm_nas.archive import Archive
 from collm_nas.llm.ledger import Totals
-from collm_nas.problem import Problem, costs_of
+from collm_nas.problem import CountsImages, Problem, costs_of
 from collm_nas.report import pareto
+from collm_nas.report.ranking import certainty, ranked
+from collm_nas.report.uncertainty import LEVEL
 
 STAND_IN = "{name} (a scripted stand-in, NOT a language model)"
 
@@ -27,6 +29,7 @@ def summarise(
     finished: bool,
     seconds: Mapping[str, float],
     standing: Mapping[str, float],
+    counted: CountsImages | None = None,
 ) -> dict[str, Any]:
     """Collect what a search found and what it took.
 
@@ -35,11 +38,12 @@ def summarise(
         protocol: how the candidates were evaluated.
         seconds: wall time by what it went to, of all visits.
         standing: rank and regret among all architectures of a benchmark, if known.
+        counted: the evaluator, if its accuracies were counted on images.
     """
     verdicts = [r.verdict for r in archive.records()]
-    best = archive.best()
+    ranking = ranked(archive.records(), archive.objective)
     found: dict[str, Any] = {}
-    if best is not None and best.arch is not None:
+    if ranking and (best := ranking[0]).arch:
         found = {
             "key": problem.space.key(best.arch),
             "architecture": best.arch.to_json(),
@@ -51,7 +55,9 @@ def summarise(
         "llm": llm,
         "selected_on": archive.objective,
         "protocol": protocol,
+        "measured": counted.description if counted else "",
         "best": found,
+        "certainty": certainty(ranking, archive.objective, counted.images if counted else None),
         "evaluations": len(archive.evaluated()),
         "rounds": len(archive.rounds),
         "proposals": {v: verdicts.count(v) for v in sorted(set(verdicts))},
@@ -103,7 +109,9 @@ def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:
                 for name, value in best["metrics"].items()
                 if name not in costs
             ),
+            *_certainty(result),
             ("protocol", result["protocol"]),
+            *([("measured on", result["measured"])] if result["measured"] else []),
             ("costs", ", ".join(f"{k} {v:,.10g}" for k, v in costs.items())),
         ]
         if "rank" in best:
@@ -124,4 +132,23 @@ def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:
         )
     spent = ", ".join(f"{k} {v:.2f}" for k, v in result["seconds"].items())
     rows += [("seconds", spent), ("stopped", result["stopped"])]
+    return rows
+
+
+def _certainty(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say what the accuracy of the best leaves open."""
+    known, metric = result["certainty"], result["selected_on"]
+    rows = []
+    if "interval" in known:
+        low, high = known["interval"]
+        rows.append(
+            (f"{LEVEL}% interval", f"{low:.1f} to {high:.1f}% ({known['images']:,} images)")
+        )
+    if known["equal"] > 1:
+        rows.append(("tie", f"{known['equal']} have this accuracy; this is the cheapest of them"))
+    if known.get("alike", 1) > 1:
+        least = known["cheapest_alike"]
+        costs = ", ".join(f"{k} {v:,.10g}" for k, v in costs_of(least, metric).items())
+        told = f"these {known['alike']} cannot be told apart by {known['images']:,} images"
+        rows.append(("alike", f"{told}; the cheapest of them has {least[metric]:.2f}%, {costs}"))
     return rows

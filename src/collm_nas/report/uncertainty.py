@@ -1,0 +1,37 @@
+"""How sure an accuracy is that was counted on a few images, and which ones it tells apart.
+
+Intervals are Wilson's (1927, https://doi.org/10.1080/01621459.1927.10502953). Two accuracies are
+told apart by Newcombe's interval of their difference, which is made of Wilson's (1998, method 10,
+https://pubmed.ncbi.nlm.nih.gov/9595617), as if each were counted on images of its own. Subnets are
+measured on the same images and err on the same ones: they are told apart too rarely, if anything.
+"""
+
+from __future__ import annotations
+
+from math import hypot
+
+LEVEL = 95  # percent
+
+
+def interval(percent: float, images: int) -> tuple[float, float]:
+    """Return the ends of the interval in percent, of an accuracy counted on `images`."""
+    from scipy.stats import binomtest
+
+    hits = min(images, max(0, round(percent * images / 100)))  # a mean over seeds is no whole count
+    found = binomtest(hits, images).proportion_ci(LEVEL / 100, method="wilson")
+    return 100 * float(found.low), 100 * float(found.high)
+
+
+def told_apart(one: float, other: float, images: int) -> bool:
+    """Tell whether two accuracies in percent differ by more than `images` leave open."""
+    high, low = max(one, other), min(one, other)
+    lower, upper = interval(high, images)[0], interval(low, images)[1]
+    return high - low > hypot(high - lower, upper - low)
+
+
+def written(percent: float, images: int | None) -> str:
+    """Write an accuracy with its interval, e.g. `95.83 [90.6, 98.2]`; alone if nothing is known."""
+    if not images:
+        return f"{percent:.2f}"
+    low, high = interval(percent, images)
+    return f"{percent:.2f} [{low:.1f}, {high:.1f}]"
