@@ -44,6 +44,8 @@ class Reply:
     seed_honoured: Literal["yes", "no", "unknown"] = "unknown"  # "no" also if none was sent
     cost_usd: float | None = 0.0  # None: the price is not known
     price_source: str = ""
+    unread: str = ""  # JSON of parts of the answer of a kind that is not known
+    failures: list[str] = field(default_factory=list)  # of the attempts before this one
 
 
 class ChatModel(Protocol):

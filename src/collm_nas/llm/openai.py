@@ -7,19 +7,23 @@ key. Retrying is done here and not by the client, so that every attempt is count
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
-from itertools import count
 from time import sleep
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
+from collm_nas.llm.address import url_problems
+from collm_nas.llm.advice import LONGEST_WAIT_S, advice
+from collm_nas.llm.answers import name, read_message, read_usage
 from collm_nas.llm.base import JSON, SCRIPTED, LLMUnavailable, Message, Reply, Usage
+from collm_nas.llm.keys import scrub
 from collm_nas.llm.prices import is_private, price
-from collm_nas.llm.reasoning import split_reasoning
 from collm_nas.llm.transport import Body, Failure, post
 
 if TYPE_CHECKING:
@@ -29,17 +33,9 @@ Format = Literal["json_schema", "json_object", "text"]
 
 FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "text")  # strictest first
 OPENAI_URL = "https://api.openai.com/v1"
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-LONGEST_WAIT_S = 120.0  # a server that asks for more ends the search, which can go on later
+TRIES_OF_A_FORMAT = 2  # in which the model may fail to write, before a less strict one is asked for
 PLACEHOLDER_KEY = "none"  # the client insists on one
-
-HINTS = {
-    400: "If it refuses a parameter, leave that out: null, e.g. llm.model.temperature=null.",
-    402: "Pay the provider, or choose another model: llm=…",
-    404: "Check the model's id (llm.model.model) and the address (llm.model.base_url).",
-    429: "Wait, or ask fewer tokens at a time.",
-}
-NO_SERVER = "Check that the server runs, and its address (llm.model.base_url)."
+FILTERED = "content_filter"
 
 
 class OpenAIChat:
@@ -54,7 +50,11 @@ class OpenAIChat:
         extra_body: parameters outside of the protocol, sent beside the others.
         structured: how an answer is held to its JSON schema. "auto" asks for the strictest
             format that the server does not refuse.
-        timeout_s: the longest that one attempt may take.
+        answer_in: "reasoning": where a server puts the whole answer into the reasoning, it is read
+            there. None: reasoning is never read.
+        idempotency_header: under this name the call is named to a provider that then answers and
+            charges for it only once; None: it is not.
+        timeout_s: the longest that one attempt may take, whatever the server does.
         retries: attempts after the first, for failures that may pass.
 
     Raises:
@@ -75,6 +75,8 @@ class OpenAIChat:
         seed: int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         structured: Format | Literal["auto"] = "auto",
+        answer_in: Literal["reasoning"] | None = None,
+        idempotency_header: str | None = None,
         timeout_s: float = 600.0,
         retries: int = 6,
     ) -> None:
@@ -93,9 +95,12 @@ class OpenAIChat:
         self.seed = seed
         self.extra_body = dict(extra_body or {})
         self.structured = structured
+        self.answer_in = answer_in
+        self.idempotency_header = idempotency_header
         self.timeout_s = timeout_s
         self.retries = retries
         self._refused: set[Format] = set()  # response formats that the server does not know
+        self._reached = False  # whether the server has answered
         _check(base_url, structured, timeout_s, retries)
 
     @property
@@ -107,36 +112,25 @@ class OpenAIChat:
             "extra_body": self.extra_body,
             "seed": self.seed,
             "structured": self.structured,
+            **({"answer_in": self.answer_in} if self.answer_in else {}),
         }
 
     def complete(
         self, messages: Sequence[Message], *, purpose: str, schema: JSON | None = None
     ) -> Reply:
-        """See `ChatModel`. An empty, refused or cut answer is a reply like any other."""
+        """See `ChatModel`. An empty, refused, cut or filtered answer is a reply like any other."""
         sent = {"model": self.name, **self.parameters}
         if self.seed is not None:
             sent["seed"] = random.Random(f"{self.seed}/{purpose}").getrandbits(31)
         request = {**sent, "messages": [asdict(m) for m in messages], "extra_body": self.extra_body}
-        waiting = random.Random(f"{self.seed}/{purpose}/waiting")
-        failures = 0
-        for attempt in count(1):
-            format_ = self._format(schema)
-            match post(
-                self.client, {**request, **_response_format(format_, schema)}, self.timeout_s
-            ):
-                case Failure() as failure:
-                    if failure.about_format and self._can_step_down(format_):
-                        self._refused.add(format_)
-                        continue
-                    failures += 1
-                    wait_s = _wait_s(failure, failures, waiting)
-                    if not failure.retry or failures > self.retries or wait_s > LONGEST_WAIT_S:
-                        break
-                    sleep(wait_s)
-                case body:
-                    sent |= {"base_url": self._url(), **self.extra_body, "response_format": format_}
-                    return self._reply(body, sent, attempt)
-        raise LLMUnavailable(self._explain(failure, attempt))
+        answer, format_, failed = self._ask(request, schema, purpose)
+        sent |= {"base_url": self._url(), **self.extra_body, "response_format": format_}
+        attempts = len(failed) + 1
+        if isinstance(answer, Failure):
+            failed.append(answer.message)
+            answer = {"choices": [{"message": {}, "finish_reason": FILTERED}]}
+        reply = self._reply(answer, sent, attempts, failed)
+        return _without_key(reply, self.client.api_key, json.dumps([request, schema]))
 
     def api_key(self) -> str:
         """Read the key.
@@ -161,71 +155,108 @@ class OpenAIChat:
         """Connect to the server."""
         import openai  # 0.8 s: only for those who call
 
-        if problems := _url_problems(url := self._url(), "OPENAI_BASE_URL"):
+        from collm_nas.llm.bounded import client
+
+        if problems := url_problems(url := self._url(), "OPENAI_BASE_URL"):
             raise LLMUnavailable("; ".join(problems))
-        # A proxy of the environment cannot reach this machine's own servers.
-        http = openai.DefaultHttpx2Client(trust_env=urlsplit(url).hostname not in LOOPBACK)
+        key = self.api_key()
+        try:
+            http = client(url)
+        except (ValueError, ImportError) as error:
+            raise LLMUnavailable(f"the proxy of the environment: {error}") from error
         return openai.OpenAI(
-            api_key=self.api_key(),
-            base_url=url,
-            timeout=self.timeout_s,
-            max_retries=0,
-            http_client=http,
+            api_key=key, base_url=url, timeout=self.timeout_s, max_retries=0, http_client=http
         )
 
     def _url(self) -> str:
         return self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
 
-    def _format(self, schema: JSON | None) -> Format:
+    def _ask(
+        self, request: Body, schema: JSON | None, purpose: str
+    ) -> tuple[Body | Failure, Format, list[str]]:
+        """Send a request until it is answered, in which format, or filtered; tell what failed.
+
+        Raises:
+            LLMUnavailable: it fails for good, or too often.
+        """
+        waiting = random.Random(f"{self.seed}/{purpose}/waiting")
+        spoiled: Counter[Format] = Counter()  # texts that did not pass the server's check
+        failed: list[str] = []
+        failures = 0
+        while True:
+            format_ = self._format(schema, spoiled)
+            asked = {**request, **_response_format(format_, schema)}
+            answer = post(self.client, asked, self.timeout_s, self._headers(asked, purpose))
+            if not isinstance(answer, Failure) or answer.cause == "filter":
+                self._reached = True
+                return answer, format_, failed
+            failed.append(answer.message)
+            if answer.cause == "format" and self._can_step_down(format_):
+                self._refused.add(format_)
+                continue
+            failures += 1
+            spoiled[format_] += answer.cause == "writing"
+            wait_s = _wait_s(answer, failures, waiting)
+            if self._is_final(answer, failures) or wait_s > LONGEST_WAIT_S:
+                raise LLMUnavailable(
+                    f"{self.name} at {self._url()} gave no answer in {len(failed)} "
+                    f"attempt{'s' if len(failed) > 1 else ''}: {answer.message.rstrip('.')}. "
+                    f"{advice(answer, self.parameters, self.api_key_env)} "
+                    f"Nothing is lost: the same command continues the search."
+                )
+            sleep(wait_s)
+
+    def _format(self, schema: JSON | None, spoiled: Counter[Format]) -> Format:
         if schema is None:
             return "text"
         if self.structured != "auto":
             return self.structured
-        return next(f for f in FORMATS if f not in self._refused)
+        known = (f for f in FORMATS if f not in self._refused and spoiled[f] < TRIES_OF_A_FORMAT)
+        return next(known, "text")
 
     def _can_step_down(self, format_: Format) -> bool:
         return self.structured == "auto" and format_ != "text"
 
-    def _reply(self, body: Body, sent: JSON, attempts: int) -> Reply:
-        choice, message = body["choices"][0], body["choices"][0]["message"]
-        refusal = _text(message.get("refusal"))
-        text, thoughts = split_reasoning(_text(message.get("content")))
-        reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-        served = _text(body.get("model"))
-        usage = _usage(body.get("usage"))
+    def _headers(self, request: JSON, purpose: str) -> dict[str, str]:
+        """Name the call to a provider that then answers and charges for it only once."""
+        if self.idempotency_header is None:
+            return {}
+        call = json.dumps([request, purpose], sort_keys=True)
+        return {self.idempotency_header: hashlib.sha256(call.encode()).hexdigest()}
+
+    def _is_final(self, failure: Failure, failures: int) -> bool:
+        """Tell whether trying again is without hope; so is a server that never was there."""
+        never = failure.cause == "contact" and not self._reached
+        return never or not failure.retry or failures > self.retries
+
+    def _reply(self, body: Body, sent: JSON, attempts: int, failed: list[str]) -> Reply:
+        choice = body["choices"][0]
+        content = read_message(choice["message"])
+        text, reasoning = content.text or content.refusal, content.reasoning
+        if self.answer_in == "reasoning" and not text.strip():
+            text, reasoning = reasoning, ""
+        served = name(body.get("model"))
+        usage = read_usage(body.get("usage"))
         cost_usd, source = _price(served, self.name, self._url(), usage)
         return Reply(
-            text=text or refusal,
-            reasoning="\n".join(part for part in (reasoning, thoughts) if part),
-            finish_reason="refusal" if refusal else _text(choice.get("finish_reason")),
+            text=text,
+            reasoning=reasoning,
+            finish_reason="refusal" if content.refusal else name(choice.get("finish_reason")),
             model=served,
             usage=usage or Usage(),
             attempts=attempts,
-            fingerprint=_text(body.get("system_fingerprint")),
+            fingerprint=name(body.get("system_fingerprint")),
             sent=sent,
             seed_honoured="unknown" if "seed" in sent else "no",
             cost_usd=cost_usd,
             price_source=source,
-        )
-
-    def _explain(self, failure: Failure, attempts: int) -> str:
-        hint = HINTS.get(failure.status or 0, "")
-        if failure.status in (401, 403):
-            where = self.api_key_env or "a variable that llm.model.api_key_env names"
-            hint = f"Check the key in {where}."
-        elif failure.status is None:
-            hint = NO_SERVER
-        wait = failure.wait_s or 0.0
-        later = f" It asks to wait {wait:,.0f} s." if wait > LONGEST_WAIT_S else ""
-        return (
-            f"{self.name} at {self._url()} gave no answer in {attempts} "
-            f"attempt{'s' if attempts > 1 else ''}: {failure.message}.{later} {hint} "
-            f"Nothing is lost: the same command continues the search."
+            unread=content.unread,
+            failures=failed,
         )
 
 
 def _check(base_url: str | None, structured: str, timeout_s: float, retries: int) -> None:
-    problems = [] if base_url is None else _url_problems(base_url, "llm.model.base_url")
+    problems = [] if base_url is None else url_problems(base_url, "llm.model.base_url")
     if structured not in ("auto", *FORMATS):
         known = ", ".join(FORMATS)
         problems.append(f"llm.model.structured must be one of auto, {known}, got {structured!r}")
@@ -235,16 +266,6 @@ def _check(base_url: str | None, structured: str, timeout_s: float, retries: int
         problems.append(f"llm.model.retries must be at least 0, got {retries}")
     if problems:
         raise ValueError("\n".join(problems))
-
-
-def _url_problems(base_url: str, name: str) -> list[str]:
-    """Say what is wrong with an address. It is written to files and messages: no secret in it."""
-    url = urlsplit(base_url)
-    if "@" in url.netloc or url.query:
-        return [f"{name} must hold no user, password or query: a key belongs in the environment"]
-    if url.scheme not in ("http", "https") or not url.hostname:
-        return [f"{name} must be like https://host/v1, got {base_url!r}"]
-    return []
 
 
 def _response_format(format_: Format, schema: JSON | None) -> dict[str, Any]:
@@ -268,22 +289,18 @@ def _price(served: str, asked: str, url: str, usage: Usage | None) -> tuple[floa
     return (cost_usd, source) if cost_usd is not None else price(asked, url, usage or Usage())
 
 
-def _usage(usage: Any) -> Usage | None:
-    """Read the counts; None if there are none."""
-    if not isinstance(usage, dict):
-        return None
-    return Usage(
-        input=_number(usage, "prompt_tokens"),
-        output=_number(usage, "completion_tokens"),
-        reasoning=_number(usage.get("completion_tokens_details"), "reasoning_tokens"),
-        cached=_number(usage.get("prompt_tokens_details"), "cached_tokens"),
+def _without_key(reply: Reply, key: str, sent: str) -> Reply:
+    """Take the key out of all that the server wrote."""
+
+    def clean(text: str) -> str:
+        return scrub(text, key, sent)
+
+    return replace(
+        reply,
+        text=clean(reply.text),
+        reasoning=clean(reply.reasoning),
+        finish_reason=clean(reply.finish_reason),
+        model=clean(reply.model),
+        fingerprint=clean(reply.fingerprint),
+        unread=clean(reply.unread),
     )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _number(counts: Any, key: str) -> int:
-    value = counts.get(key) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0

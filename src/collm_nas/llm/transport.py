@@ -1,9 +1,8 @@
 """One request to a chat server, and what can go wrong with it.
 
-The official client speaks the protocol; reading the body ourselves gives what it cannot: a limit
-on the whole time of an answer (a server that sends a blank now and then to keep the connection
-open never runs into a read timeout) and a verdict on bodies that are not of the protocol.
-A failure is a value, not an exception: the client's exceptions carry the request and its key.
+The official client speaks the protocol; reading the body ourselves gives a verdict on what is not
+of the protocol. A failure is a value, not an exception: the client's exceptions carry the request
+and its key.
 """
 
 from __future__ import annotations
@@ -13,114 +12,163 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from time import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from collm_nas.llm.answers import dump
+from collm_nas.llm.keys import quote
 
 if TYPE_CHECKING:
     import openai
 
 Body = dict[str, Any]
+# format: the server does not know the response format asked for; writing: what the model wrote did
+# not pass the server's check; context: the prompt is too long; filter: a content filter stopped it;
+# contact: no connection came about
+Cause = Literal["", "format", "writing", "context", "filter", "contact"]
 
-MAX_BODY_BYTES = 64 * 2**20
-QUOTED_CHARACTERS = 300  # of a foreign text in a message
 LASTING_CODES = {"insufficient_quota", "billing_hard_limit_reached"}  # 429, but not for long waits
-KEY_LIKE = re.compile(r"\b(sk|key|xai|gsk|hf)[-_][\w*.\-]{6,}|Bearer \S+")
+AGES_S = 1e9  # the longest wait that is told
+REFUSED = (200, 400, 403, 413, 422, 451)  # 200: an error inside of a successful answer
+# How servers word it; the first that fits is the cause.
+CAUSES: tuple[tuple[Cause, re.Pattern[str]], ...] = (
+    (
+        "filter",
+        re.compile(
+            r"content.?(filter|policy|management)|responsible.?ai|usage polic|moderation"
+            r"|data_inspection|flagged|sensitive content",
+            re.I,
+        ),
+    ),
+    (
+        "context",
+        re.compile(
+            r"context.?(length|window|size)|(prompt|input|request)[^.]{0,40} (is )?too (long|large)"
+            r"|maximum prompt length|token count[^.]{0,40} exceeds|range of input length"
+            r"|reduce the length of the|exceeds? the (model's )?(context|maximum)"
+            r"|too many (input )?tokens|input length[^.]{0,60} exceeds",
+            re.I,
+        ),
+    ),
+    (
+        "writing",
+        re.compile(
+            r"json_validate|tool_use_failed|failed_generation"
+            r"|(failed|unable) to (generate|produce)[^.]{0,40}(json|output|schema)"
+            r"|generated[^.]{0,40}(does not|did not|doesn't|didn't|is not|isn't|invalid)",
+            re.I,
+        ),
+    ),
+    ("format", re.compile(r"response.?format|json.?(schema|object)|schema|grammar", re.I)),
+)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a request has no usable answer; `message` holds no key."""
+    """Why a request has no usable answer; `message` is short and holds no key."""
 
     message: str
     status: int | None = None  # HTTP; None: there was no answer, or not a whole one
     retry: bool = True  # whether the same request may succeed later
     wait_s: float | None = None  # as the server demands
-    about_format: bool = False  # the server does not know the response format asked for
+    cause: Cause = ""
 
 
-def post(client: openai.OpenAI, request: Body, timeout_s: float) -> Body | Failure:
+def post(
+    client: openai.OpenAI, request: Body, timeout_s: float, headers: Mapping[str, str]
+) -> Body | Failure:
     """Send a chat completion request; return the body of the answer, which has a message."""
-    import httpx2  # the HTTP client that `openai` is built on: a body's errors come from it
+    import httpx2  # the HTTP client that `openai` is built on
     import openai
 
-    late = Failure(f"no complete answer within {timeout_s:g} s")
-    deadline = monotonic() + timeout_s
-    data = bytearray()
+    from collm_nas.llm.bounded import Unusable
+
+    key = client.api_key
     try:
-        with client.chat.completions.with_streaming_response.create(**request) as response:
-            content_type = response.headers.get("content-type", "none")
-            for chunk in response.iter_bytes():
-                data += chunk
-                if monotonic() > deadline:
-                    return late
-                if len(data) > MAX_BODY_BYTES:
-                    return Failure(f"an answer of more than {MAX_BODY_BYTES:,} bytes")
-    except (openai.APITimeoutError, httpx2.TimeoutException):
-        return late
+        answer = client.chat.completions.with_raw_response.create(**request, extra_headers=headers)
+    except openai.APITimeoutError:
+        return Failure(f"no complete answer within {timeout_s:g} s")
     except openai.APIStatusError as error:
-        return _refused(error.status_code, error.body, error.response.headers, client.api_key)
-    except (openai.APIConnectionError, httpx2.HTTPError) as error:
-        return Failure(f"connection failed: {scrub(str(error.__cause__ or error), client.api_key)}")
-    return _parse(_without_key(bytes(data), client.api_key), content_type)
-
-
-def scrub(text: str, key: str) -> str:
-    """Take the key, and whatever looks like one, out of a message; shorten it."""
-    if _is_secret(key):
-        text = text.replace(key, "[key]")
-    text = " ".join(KEY_LIKE.sub("[key]", text).split())
-    return text if len(text) <= QUOTED_CHARACTERS else text[: QUOTED_CHARACTERS - 1] + "…"
+        return _refused(error.status_code, error.response.content, error.response.headers, key)
+    except openai.APIConnectionError as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, Unusable):
+            return Failure(quote(str(cause), key), retry=cause.retry)
+        never = isinstance(cause, httpx2.ConnectError)
+        return Failure(
+            f"connection failed: {quote(str(cause), key)}", cause="contact" if never else ""
+        )
+    return _parse(answer.http_response.content, answer.headers, key)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that a server asks to wait: given as a number or as a date (RFC 9110)."""
     value = headers.get("retry-after", "")
     try:
-        return max(0.0, float(value))
+        wait_s = float(value)
     except ValueError:
-        date = email.utils.parsedate_tz(value)
-        return max(0.0, email.utils.mktime_tz(date) - time()) if date else None
+        try:
+            date = email.utils.parsedate_to_datetime(value)
+            wait_s = date.timestamp() - time()
+        except (ValueError, OverflowError, OSError, TypeError, IndexError):  # no date that can be
+            return None
+    return min(max(0.0, wait_s), AGES_S)
 
 
-def _refused(status: int, body: object, headers: Mapping[str, str], key: str) -> Failure:
-    error = body.get("error", body) if isinstance(body, dict) else body
-    text = error.get("message") if isinstance(error, dict) else error
-    code = str(error.get("code")) if isinstance(error, dict) else ""
-    said = scrub(text if isinstance(text, str) and text else json.dumps(body), key)
-    complaint = f"{said} {error.get('param', '') if isinstance(error, dict) else ''}"
-    return Failure(
-        f"HTTP {status}: {said}",
-        status,
-        retry=(status in (408, 409, 425, 429) or status >= 500) and code not in LASTING_CODES,
-        wait_s=retry_after(headers),
-        about_format=status in (400, 422) and _names_format(complaint),
-    )
-
-
-def _names_format(complaint: str) -> bool:
-    return bool(
-        re.search(r"response.?format|json.?(schema|object)|schema|grammar", complaint, re.I)
-    )
-
-
-def _parse(data: bytes, content_type: str) -> Body | Failure:
+def _parse(data: bytes, headers: Mapping[str, str], key: str) -> Body | Failure:
     """Accept a body that the protocol allows, whatever its content type says."""
+    body = _json(data)
     try:
-        body = json.loads(data)
-        message = body["choices"][0]["message"]
-    except (ValueError, TypeError, LookupError, RecursionError):
-        text = scrub(data[:2000].decode(errors="replace"), "") or "(nothing)"
-        return Failure(f"not a chat completion but {content_type} content: {text}", status=200)
+        choice = body["choices"][0]
+        message = choice["message"]
+    except (TypeError, LookupError):
+        error = body.get("error") if isinstance(body, dict) else None
+        if error:
+            return _refused(_status(error), data, headers, key)
+        kind = quote(headers.get("content-type", "none"), key)
+        text = quote(data[:2000].decode(errors="replace"), key) or "(nothing)"
+        return Failure(f"not a chat completion but {kind} content: {text}", status=200)
+    if isinstance(choice.get("error"), dict):  # what a provider behind a router said
+        return _refused(_status(choice["error"]), dump(choice).encode(), headers, key)
     if not isinstance(message, dict):
         return Failure("a chat completion without a message", status=200)
     assert isinstance(body, dict)
     return body
 
 
-def _without_key(data: bytes, key: str) -> bytes:
-    return data.replace(key.encode(), b"[key]") if _is_secret(key) else data
+def _refused(status: int, data: bytes, headers: Mapping[str, str], key: str) -> Failure:
+    body = _json(data)
+    while isinstance(body, list) and body:  # Gemini wraps its errors so
+        body = body[0]
+    error = body.get("error") or body if isinstance(body, dict) else body
+    fields = error if isinstance(error, dict) else {}
+    text = fields.get("message") or fields.get("detail") or error or data.decode(errors="replace")
+    said = quote(text if isinstance(text, str) else dump(text), key)
+    codes = [fields.get(name) for name in ("code", "type", "param", "innererror")]
+    complaint = " ".join([said, *(dump(code)[:500] for code in codes if code)])
+    may_pass = status in (200, 408, 409, 425, 429) or status >= 500
+    cause = _cause(complaint) if status in REFUSED else ""
+    return Failure(
+        f"HTTP {status}: {said}",
+        status,
+        retry=(may_pass or cause == "writing") and str(fields.get("code")) not in LASTING_CODES,
+        wait_s=retry_after(headers),
+        cause=cause,
+    )
 
 
-def _is_secret(key: str) -> bool:
-    """Tell real keys from the placeholders of servers that need none, such as EMPTY."""
-    return len(key) >= 12
+def _cause(complaint: str) -> Cause:
+    return next((cause for cause, wording in CAUSES if wording.search(complaint)), "")
+
+
+def _status(error: Any) -> int:
+    """Return the HTTP status that an error inside of a successful answer names, if it does."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else 200
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None

@@ -1,30 +1,35 @@
 """From what a language model wrote to proposals: find the JSON objects, change nothing in them.
 
-Anything may stand around the objects: prose, code fences, an enclosing list or
-`{"architectures": […]}`. What cannot be read becomes an invalid proposal that keeps the text.
+Anything may stand around the objects: prose, code fences, lists and objects of any name and depth,
+as in `{"parameters": {"architectures": […]}}`. What cannot be read becomes an invalid proposal that
+keeps the text. All of this takes time linear in the text.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 from collm_nas.architecture import InvalidArchitecture
+from collm_nas.llm.answers import dump
 from collm_nas.llm.base import Reply
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import Proposal
 
 WRAPPER = "architectures"
+MAX_READ = 1_000_000  # characters of an answer
 MAX_PROPOSALS = 200  # of one answer: a model that runs wild must not fill the archive
-MAX_BROKEN = 2_000  # opening braces that start no object, before the rest is given up
 MAX_TEXT = 2_000  # characters of a proposal that the archive keeps; the ledger keeps everything
+# Text that is read in vain (an object that breaks off is searched again for those inside it), in
+# characters, before the rest is given up; an attempt costs as much as some thousand of them.
+MAX_IN_VAIN, ATTEMPT = 8_000_000, 4_000
 
 
 def read_proposals(reply: Reply, space: SearchSpace) -> list[Proposal]:
     """Read one proposal per object in the answer; there is always at least one."""
     proposals: list[Proposal] = []
-    for value, text in _candidates(reply.text):
+    for value, text in _candidates(reply.text, space.schema().get("properties", {}).keys()):
         if len(proposals) == MAX_PROPOSALS:
             error = InvalidArchitecture(f"only {MAX_PROPOSALS} candidates of an answer are read")
             proposals.append(Proposal(error))
@@ -37,43 +42,90 @@ def read_proposals(reply: Reply, space: SearchSpace) -> list[Proposal]:
 
 def contains_objects(reply: Reply) -> bool:
     """Tell whether there is anything to read in the answer."""
-    return any(True for _ in _candidates(reply.text))
+    return any(True for _ in _objects(reply.text))
 
 
 def _proposal(value: Any, text: str, space: SearchSpace) -> Proposal:
     try:
         return Proposal(space.decode(value), text[:MAX_TEXT])
     except InvalidArchitecture as error:
-        return Proposal(error, text[:MAX_TEXT])
+        return Proposal(InvalidArchitecture(str(error)[:MAX_TEXT]), text[:MAX_TEXT])
+    except RecursionError:
+        return Proposal(InvalidArchitecture("it is nested too deep"), text[:MAX_TEXT])
 
 
-def _candidates(text: str) -> Iterator[tuple[Any, str]]:
-    """Iterate over the parsed candidates and the text of each."""
+def _candidates(text: str, labels: Set[str]) -> Iterator[tuple[Any, str]]:
+    """Iterate over the parsed candidates and the text of each.
+
+    A candidate is what has one of the `labels` of an architecture. Where nothing has, it is what
+    the list of architectures holds or, without such a list, the whole object.
+    """
     for value, written in _objects(text):
-        inside = value.get(WRAPPER)
-        if isinstance(inside, list):
-            yield from ((candidate, json.dumps(candidate)) for candidate in inside)
-        else:
-            yield value, written
+        wrappers = _outermost(value, lambda node: isinstance(node.get(WRAPPER), list))
+        told = [item for node in wrappers for item in node[WRAPPER]] if wrappers else [value]
+        for item in told:
+            for candidate in _outermost(item, lambda node: not labels.isdisjoint(node)) or [item]:
+                yield candidate, written if candidate is value else dump(candidate)
+
+
+def _outermost(value: Any, fits: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """List the outermost objects in `value` that fit, in order."""
+    found, waiting = [], [value]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict) and fits(node):
+            found.append(node)
+        elif isinstance(node, dict | list):
+            inside = node.values() if isinstance(node, dict) else node
+            waiting.extend(reversed(inside))
+    return found
 
 
 def _objects(text: str) -> Iterator[tuple[dict[str, Any], str]]:
     """Iterate over the outermost JSON objects in `text`."""
-    decoder, position, broken = json.JSONDecoder(), 0, 0
-    while (start := text.find("{", position)) >= 0 and broken < MAX_BROKEN:
+    text, decoder = text[:MAX_READ], json.JSONDecoder()
+    position = in_vain = 0
+    while in_vain < MAX_IN_VAIN and (start := text.find("{", position)) >= 0:
         try:
             value, position = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):  # also numbers of absurd length
+        except (ValueError, RecursionError) as error:  # also numbers of absurd length
+            in_vain += ATTEMPT + _place_of(error, text) - start
             position = start + 1
-            broken += 1
             continue
         yield value, text[start:position]
 
 
+def _place_of(error: Exception, text: str) -> int:
+    """Tell how far a decoder read before it gave up."""
+    if not isinstance(error, json.JSONDecodeError) or error.msg.startswith("Unterminated string"):
+        return len(text)
+    return error.pos
+
+
 def _why_nothing(reply: Reply) -> str:
+    """Say why there is nothing to read, and what the answer looks like instead."""
     if not reply.text.strip():
-        cause = f" (finish reason: {reply.finish_reason})" if reply.finish_reason else ""
-        return f"the answer is empty{cause}"
+        return _why_empty(reply)
     if reply.finish_reason == "length":
         return "the answer was cut off at the token limit before it held a whole JSON object"
+    if len(reply.text) > MAX_READ:
+        return f"the first {MAX_READ:,} of {len(reply.text):,} characters hold no whole JSON object"
     return "the answer contains no JSON object"
+
+
+def _why_empty(reply: Reply) -> str:
+    cause = f" (finish reason: {reply.finish_reason})" if reply.finish_reason else ""
+    if reply.unread:
+        return f"the answer is of a kind that is not read: {reply.unread[:200]}"
+    if reply.finish_reason == "content_filter" and reply.failures:
+        return f"the answer is empty{cause}: {reply.failures[-1]}"
+    if not reply.reasoning:
+        return f"the answer is empty{cause}"
+    count = f"{len(reply.reasoning):,}"
+    if reply.finish_reason == "length":
+        return f"the token limit ended the answer after {count} characters of reasoning"
+    return (
+        f"all {count} characters of the answer are in the reasoning, which is not read: is the "
+        "server's reasoning parser right for this model? If they are the answer: "
+        "llm.model.answer_in=reasoning"
+    )

@@ -1,0 +1,38 @@
+"""What a person can do when a server does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from collm_nas.llm.transport import Cause, Failure
+
+LONGEST_WAIT_S = 120.0  # a server that asks for more ends the search, which can go on later
+
+HINTS: dict[Cause | int | None, str] = {
+    "format": "Ask for another format: llm.model.structured=auto.",
+    "writing": "The model does not write what the server checks: llm.model.structured=text.",
+    400: "If it refuses a parameter, leave that out: null, e.g. llm.model.temperature=null.",
+    402: "Pay the provider, or choose another model: llm=…",
+    404: "Check the model's id (llm.model.model) and the address (llm.model.base_url).",
+    429: "Wait, or ask fewer tokens at a time.",
+    None: "Check that the server runs, and its address (llm.model.base_url).",
+}
+CONTEXT_FULL = (
+    "The prompt, with the room for an answer (llm.model.{limit}: {room}), has outgrown the context "
+    "of the model. Any of these lets the run go on: less room, llm.model.{limit}=…; the same model "
+    "served with a longer context, llm.model.base_url=…; another model, continue_with=…"
+)
+
+
+def advice(failure: Failure, parameters: Mapping[str, Any], api_key_env: str | None) -> str:
+    """Say what may help, given the parameters of the model and the variable of its key."""
+    if failure.cause == "context":
+        limit = "max_tokens" if "max_tokens" in parameters else "max_completion_tokens"
+        return CONTEXT_FULL.format(limit=limit, room=parameters.get(limit, "the server's own"))
+    if failure.status in (401, 403):
+        where = api_key_env or "a variable that llm.model.api_key_env names"
+        return f"Check the key in {where}."
+    if failure.wait_s is not None and failure.wait_s > LONGEST_WAIT_S:
+        return f"It asks to wait {failure.wait_s:,.0f} s."
+    return HINTS.get(failure.cause) or HINTS.get(failure.status, "")
