@@ -113,6 +113,8 @@ def test_an_entry_holds_the_whole_call(tmp_path: Path) -> None:
             "seed_honoured": "unknown",
             "cost_usd": 0.5,
             "price_source": "",
+            "unread": "",
+            "failures": [],
         },
     }
 

@@ -53,6 +53,8 @@ class ReplyLine(TypedDict):
     seed_honoured: NotRequired[Literal["yes", "no", "unknown"]]
     cost_usd: NotRequired[float | None]
     price_source: NotRequired[str]
+    unread: NotRequired[str]
+    failures: NotRequired[list[str]]
 
 
 class CallLine(TypedDict):
