@@ -52,7 +52,8 @@ class OurStep(SupernetTraining):
 
 def width_phase(subnets: int) -> tuple[Recipe, Phase]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        recipe: Recipe = build(compose("train_supernet", ["recipe=ofa"]).recipe)
+        settings = ["recipe=ofa", "recipe.micro_batch=null"]  # all images at a time
+        recipe: Recipe = build(compose("train_supernet", settings).recipe)
     phase = recipe.phases[-1]
     return recipe, replace(phase, sampling=replace(phase.sampling, subnets=subnets))
 

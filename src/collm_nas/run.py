@@ -33,6 +33,7 @@ DESCRIPTIONS = ("config.yaml", "environment.json")  # files of a run that hold n
 FREE = (
     *("timeout_s", "retries", "threads", "api_key_env"),
     *("log_every_steps", "checkpoint_every_steps", "checkpoint_every_seconds"),
+    *("recipe.precision", "recipe.made_for"),  # trainer.precision binds; a refusal is no result
     *("evaluator.supernet", "evaluator.data.node.root", "evaluator.device", "evaluator.workers"),
     "evaluator.data.node.upright",
 )
@@ -159,11 +160,10 @@ def _flat(cfg: Any, keys: Sequence[str], free: tuple[str, ...] = FREE) -> dict[s
     def walk(prefix: str, value: Any) -> None:
         if isinstance(value, dict):
             for key, child in value.items():
-                walk(f"{prefix}.{key}", child)
+                walk(f"{prefix}.{key}" if prefix else key, child)
         elif value is not None and not prefix.endswith(free):
             flat[prefix] = value
 
-    for key in keys:
-        if key in values:
-            walk(key, values[key])
-    return flat
+    walk("", values)
+    chosen = tuple(f"{key}." for key in keys)
+    return {key: value for key, value in flat.items() if f"{key}.".startswith(chosen)}

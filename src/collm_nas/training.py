@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import pytorch_lightning as L
@@ -43,8 +43,14 @@ from collm_nas.supernet.base import build_supernet
 from collm_nas.supernet.download import WeightsUnavailable
 
 # what the weights depend on: it may not change between two visits of a run
-FIXED = ("searchspace", "data", "recipe", "validation", "keep", "pace", "seed")
-OWN = (*FIXED, "trainer", "logger", "data_workers", "choices")  # keys of this command
+FIXED = (
+    *("searchspace", "data", "recipe", "validation", "keep", "train_on", "pace", "seed"),
+    "trainer.precision",
+)
+OWN = (  # keys of this command
+    *("searchspace", "data", "recipe", "validation", "keep", "train_on", "pace", "seed"),
+    *("trainer", "logger", "data_workers", "choices"),
+)
 
 
 def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
@@ -116,7 +122,7 @@ def assemble_job(
     return Job(
         space,
         recipe,
-        data.split("train_fit"),
+        data.split(trained_on(cfg)),
         len(data.classes),
         anchors_of,
         run_dir,
@@ -131,9 +137,23 @@ def assemble_job(
     )
 
 
+def trained_on(cfg: DictConfig) -> Literal["train_fit", "train"]:
+    """Return the split to train with.
+
+    Raises:
+        ValueError: `train_on` names none.
+    """
+    match cfg.train_on:
+        case None | "train_fit":
+            return "train_fit"
+        case "train":
+            return "train"
+    raise ValueError(f"train_on must be null, train_fit or train, got {cfg.train_on!r}")
+
+
 def own_part(cfg: DictConfig) -> DictConfig:
     """Return the part of the shared config that a training reads."""
-    values = {k: v for k in OWN if (v := cfg[k]) is not None}
+    values = {k: cfg[k] for k in OWN}
     resolved = {
         k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v
         for k, v in values.items()
@@ -188,6 +208,11 @@ def _trainer(cfg: DictConfig, recipe: Recipe, **parts: Any) -> L.Trainer:
         enable_model_summary=False,
         **parts,
     )
+    if cfg.trainer.get("sync_batchnorm"):
+        raise ValueError(
+            "trainer.sync_batchnorm: no paper here synchronises batch norms, and calibration knows "
+            "plain ones alone. recipe.micro_batch says how many images they see"
+        )
     if recipe.clip_norm is not None and str(trainer.precision) == "16-mixed":
         raise ValueError(
             "recipe.clip_norm cannot be combined with trainer.precision=16-mixed, which scales "
@@ -225,6 +250,7 @@ def _info(cfg: DictConfig, data: ImageData, recipe: Recipe) -> dict[str, str]:
     """Return what is stored with the weights: how they came to be."""
     splits = {name: data.split(name).digest for name in ("train_fit", "search_val", "test")}
     return {
+        "trained_on": trained_on(cfg),
         "pixels": recipe.pixels,
         "protocol": "clean",
         "recipe": json.dumps(OmegaConf.to_container(cfg.recipe, resolve=True), sort_keys=True),

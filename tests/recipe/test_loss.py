@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,10 +45,21 @@ def test_in_place_distillation_learns_from_the_teacher_alone():
     assert best.grad.abs().max() < 1e-6, "a student that says what its teacher says is done"
 
 
-def test_hard_distillation_is_half_labels_and_half_the_class_that_the_teacher_names():
-    ours = recipe("autoformer").loss(LOGITS, LABELS, TEACHER)
-    halves = F.cross_entropy(LOGITS, LABELS), F.cross_entropy(LOGITS, TEACHER.argmax(1))
-    assert ours.item() == pytest.approx(sum(halves).item() / 2)
+def test_hard_distillation_is_half_labels_and_half_the_smoothed_class_of_the_teacher():
+    """AutoFormer's `1/2 * criterion + 1/2 * teach_loss`, both smoothed by 0.1; by hand:
+
+    probabilities 0.7, 0.2, 0.1; the label is class 1, mixed and smoothed by the augmentation, here
+    alone; the teacher names class 0.
+    """
+    logits = torch.tensor([[0.7, 0.2, 0.1]]).log()
+    teacher = torch.tensor([[3.0, 1.0, 2.0]])
+    target = torch.tensor([[0.0, 1.0, 0.0]])
+    nll = [-math.log(p) for p in (0.7, 0.2, 0.1)]
+    expected = 0.5 * nll[1] + 0.5 * (0.9 * nll[0] + 0.1 * sum(nll) / 3)
+    assert recipe("autoformer").loss(logits, target, teacher).item() == pytest.approx(expected)
+    assert LabelSmoothingCrossEntropy(0.1)(logits, torch.tensor([0])).item() == pytest.approx(
+        0.9 * nll[0] + 0.1 * sum(nll) / 3
+    )
 
 
 def test_the_teacher_is_not_taught():

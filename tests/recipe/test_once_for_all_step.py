@@ -72,7 +72,8 @@ def test_a_width_step_changes_the_weights_as_the_original_does(double_precision)
     supernet = OFASupernet(MobileNet(width=1.0))
     supernet.classifier.dropout.p = 0.0
     net, their_teacher = original(supernet), original(supernet)
-    ofa = recipe("ofa", "recipe.batch_size=64")  # so that the phase's lr is not scaled
+    few = "recipe.micro_batch=null"  # all images of the step at a time
+    ofa = recipe("ofa", "recipe.batch_size=64", few)  # so that the phase's lr is not scaled
     phase = replace(ofa.phases[-1], lr=LR, sampling=Uniform(2), warmup_epochs=0)
     teacher = Teacher(deepcopy(supernet), largest(supernet.space, {}))
     module = SupernetTraining(supernet, supernet.space, ofa, phase, 1000, 0, 5, 0, teacher)
@@ -82,7 +83,7 @@ def test_a_width_step_changes_the_weights_as_the_original_does(double_precision)
     module.on_fit_start()
     supernet.train()
     images, labels = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 500, 999])
-    module._prepared = lambda batch, step: batch
+    module._prepared = lambda batch, step, number: batch
 
     before = deepcopy(supernet.state_dict())
     out = module.training_step((images, labels), 0)

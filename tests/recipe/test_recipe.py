@@ -1,7 +1,9 @@
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
+from collm_nas.data.pixels import pixel_format
 from collm_nas.recipe.base import Phase, Recipe
 from collm_nas.recipe.fit import check
 from collm_nas.recipe.sampling import CostBins, Fixed, StrictFairness, Uniform
@@ -236,7 +238,7 @@ def test_images_are_not_too_small(sizes):
 @pytest.mark.parametrize(
     ("name", "space"),
     [
-        ("ofa", "mobilenet"),
+        ("ofa_w12", "mobilenet"),
         ("ofa_tiny", "mobilenet_tiny"),
         ("spos_uniform", "shufflenet"),
         ("fairnas", "shufflenet_tiny"),
@@ -247,3 +249,125 @@ def test_images_are_not_too_small(sizes):
 )
 def test_recipes_fit_the_spaces_that_they_are_for(name, space):
     check(recipe(name), searchspace(space))
+
+
+# -- what a recipe takes from its source -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "micro_batch", "precision", "keep", "norms"),
+    [
+        ("ofa", 2048, 64, "32-true", "best", "calibrated"),  # 32 GPUs
+        ("ofa_w12", 2048, 64, "32-true", "best", "calibrated"),
+        ("ofa_finetune", 2048, 64, "32-true", "best", "own"),
+        ("spos", 1024, 128, "32-true", "last", "calibrated"),  # 8 GPUs
+        ("spos_uniform", 1024, 128, "32-true", "last", "calibrated"),
+        ("spos_retrain", 1024, 128, "32-true", "last", "own"),
+        ("autoformer", 1024, 128, "16-mixed", "last", "calibrated"),  # 8 GPUs
+        ("cell", 64, 64, "32-true", "best", "calibrated"),
+        ("nb201_retrain", 256, 256, "32-true", "best", "own"),
+        ("light", 64, None, None, "best", "calibrated"),
+    ],
+)
+def test_gpus_precision_and_what_is_kept(name, batch, micro_batch, precision, keep, norms):
+    made = recipe(name)
+    assert (made.batch_size, made.micro_batch) == (batch, micro_batch)
+    assert (made.precision, made.keep, made.norms) == (precision, keep, norms)
+
+
+@pytest.mark.parametrize("trainer", ["gpu", "ddp"])
+def test_a_gpu_computes_in_the_precision_of_the_recipe_unless_told(trainer):
+    def precision(*overrides: str) -> str:
+        return str(load("train_supernet", f"trainer={trainer}", *overrides).trainer.precision)
+
+    assert precision("searchspace=mobilenet") == "32-true"
+    assert precision("searchspace=shufflenet") == "32-true"
+    assert precision("searchspace=autoformer") == "16-mixed"
+    assert precision("searchspace=shufflenet_tiny") == "bf16-mixed"
+    assert precision("searchspace=autoformer", "trainer.precision=bf16-mixed") == "bf16-mixed"
+
+
+def test_what_a_phase_keeps_is_said_by_the_recipe_unless_told():
+    assert load("train_supernet", "searchspace=shufflenet").keep == "last"
+    assert load("train_supernet", "searchspace=mobilenet").keep == "best"
+    assert load("train_supernet", "searchspace=shufflenet_tiny").keep == "best"
+    assert load("train_supernet", "searchspace=shufflenet", "keep=best").keep == "best"
+
+
+def test_one_network_of_spos_ends_with_statistics_over_an_epoch():
+    train, statistics = recipe("spos_retrain").phases
+    assert (train.steps, train.lr, train.statistics_only) == (300_000, 0.5, False)
+    assert (statistics.steps, statistics.statistics_only) == (1250, True)
+
+
+# -- a recipe follows the space or is refused ------------------------------------------------------
+
+
+def refusal(*overrides: str) -> str:
+    """Return why the recipe of a composed config does not fit its space."""
+    cfg = load("train_supernet", *overrides)
+    with pytest.raises(ValueError, match="recipe") as error:
+        check(build(cfg.recipe), build(cfg.searchspace))
+    return str(error.value)
+
+
+def test_each_width_has_a_recipe_of_its_own():
+    wrong = "made for mobilenet-w1.2, the space is mobilenet-w1.0-c1000"
+    assert wrong in refusal("searchspace=mobilenet", "searchspace.width=1.0")
+    assert "made for mobilenet-w1.0" in refusal("searchspace=mobilenet", "recipe=ofa")
+    assert "made for mobilenet-w1.2" in refusal("searchspace=mobilenet", "searchspace.width=0.75")
+    for settings in (
+        ["recipe=ofa", "searchspace.width=1.0"],
+        ["searchspace.width=0.75", "recipe.made_for=null"],
+        ["searchspace.num_classes=10"],
+    ):
+        cfg = load("train_supernet", "searchspace=mobilenet", *settings)
+        check(build(cfg.recipe), build(cfg.searchspace))
+
+
+def test_a_space_is_trained_at_the_sizes_that_it_searches():
+    found = refusal("searchspace=mobilenet", "searchspace.resolutions=[128,224]")
+    assert "recipe.resolutions are 160 to 224 pixels, but the space searches at 128, too" in found
+
+
+@pytest.mark.parametrize(
+    "choices", ["e=[3,4,6,8]", "d=[2,3,4,5]", "ks=[3,5,7,9]"], ids=lambda c: c[:2]
+)
+def test_a_teacher_is_the_largest_subnet_and_has_been_trained(choices):
+    space = ["searchspace=mobilenet", f"+searchspace.choices={{{choices.replace('=', ': ')}}}"]
+    full = {"d": "[2,3,4]", "ks": "[3,5,7]", "e": "[3,4,6]"}
+    rest = [f"+searchspace.choices.{n}={v}" for n, v in full.items() if not choices.startswith(n)]
+    found = refusal(*space, *rest)
+    assert "recipe.phases[1].teacher: the teacher is the largest subnet of mobilenet" in found
+    assert "phase full does not train" in found
+
+
+@pytest.mark.parametrize(
+    ("dataset", "side", "padding", "mean"),
+    [
+        ("cifar10", 32, 4, (125.3, 123.0, 113.9)),
+        ("cifar100", 32, 4, (129.3, 124.1, 112.4)),
+        ("imagenet16-120", 16, 2, (122.68, 116.66, 104.01)),
+    ],
+)
+@pytest.mark.parametrize("name", ["cell", "nb201_retrain"])
+def test_pixels_are_those_of_the_data_set_of_the_space(name, dataset, side, padding, mean):
+    """The numbers of https://github.com/D-X-Y/NAS-Bench-201."""
+    space = ["searchspace=nasbench201", f"searchspace.dataset={dataset}"]
+    made = build(load("evaluate", *space, f"recipe={name}").recipe)
+    assert pixel_format(made.pixels).mean == mean
+    white = Image.new("RGB", (side, side), "white")
+    views = [made.augmentation.image(white, side, seed) for seed in range(200)]
+    black = max(int((view[:, side // 2] == 0).all(axis=1).sum()) for view in views)
+    assert black == padding
+
+
+def test_a_statistics_phase_belongs_to_one_network():
+    phase = Phase("s", steps=1, sampling=Uniform(), statistics_only=True)
+    with pytest.raises(ValueError, match=r"recipe\.phases\[0\]\.statistics_only: a supernet"):
+        check(replace(recipe("light"), phases=[phase]), ShuffleNet())
+
+
+def test_a_batch_is_made_of_whole_micro_batches():
+    (found,) = problems(batch_size=100, micro_batch=64)
+    assert found.startswith("recipe.batch_size must be a multiple of recipe.micro_batch")

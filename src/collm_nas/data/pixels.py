@@ -31,11 +31,12 @@ class PixelFormat:
 FORMATS = {
     "imagenet": PixelFormat((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "bgr_0_255": PixelFormat((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), bgr=True),  # SPOS
-    # as NAS-Bench-201 scales them
+    # as NAS-Bench-201 scales its data sets, each by its own pixels
     "cifar10": PixelFormat((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
     "cifar100": PixelFormat((129.3, 124.1, 112.4), (68.2, 65.4, 70.4)),
-    "imagenet16": PixelFormat((122.68, 116.66, 104.01), (63.22, 61.26, 65.09)),
+    "imagenet16-120": PixelFormat((122.68, 116.66, 104.01), (63.22, 61.26, 65.09)),
 }
+FORMATS["imagenet16"] = FORMATS["imagenet16-120"]  # its name in files of weights of before
 
 
 def pixel_format(name: str) -> PixelFormat:

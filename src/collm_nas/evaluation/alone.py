@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from collm_nas import training
 from collm_nas.architecture import Architecture
-from collm_nas.data.base import ImageData
+from collm_nas.data.base import ImageData, SplitName
 from collm_nas.data.cache import cache_dir
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluation.bench import Bench, build_bench
@@ -36,11 +36,17 @@ from collm_nas.recipe.validation import Anchors
 from collm_nas.report.evaluations import keep
 from collm_nas.run import Stopped, UserError, build, open_run
 from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.alone import Alone, OneNetwork
+from collm_nas.supernet.alone import NORMS, Alone, OneNetwork
 
 # what the weights depend on, and so may not change between two visits
-FIXED = ("searchspace", "data", "recipe", "seed", "start", "distill")
-OWN = ("searchspace", "data", "recipe", "trainer", "logger", "pace", "data_workers", "choices")
+FIXED = (
+    *("searchspace", "data", "train_on", "recipe", "trainer.precision"),
+    *("seed", "start", "distill"),
+)
+OWN = (
+    *("searchspace", "data", "train_on", "recipe", "trainer"),
+    *("logger", "pace", "data_workers", "choices"),
+)
 
 
 class TrainedAlone:
@@ -49,6 +55,11 @@ class TrainedAlone:
     objective = "val_accuracy"
 
     def __init__(self, cfg: DictConfig, space: SearchSpace, directory: Path) -> None:
+        if training.trained_on(cfg) == "train":
+            raise UserError(
+                "train_on=train trains with search_val, by which stand_alone=train compares: leave "
+                "one of them out"
+            )
         self.cfg, self.space, self.directory = cfg, space, directory
         self.protocol = f"trained alone, {cfg.evaluator.protocol}"
 
@@ -79,11 +90,15 @@ def evaluate_trained(
         for seed in seeds
     ]
     arch = subject.arch
+    unseen: list[SplitName] = ["test", "search_val"]
+    if training.trained_on(cfg) == "train":
+        unseen.remove("search_val")
     found: list[Metrics] = [
-        {**b.accuracy(arch, "test"), **b.accuracy(arch, "search_val")} for b in benches
+        {name: x for split in unseen for name, x in b.accuracy(arch, split).items()}
+        for b in benches
     ]
     summary = {name: [run[name] for run in found] for name in found[0]}
-    _tell(mode, subject, summary, benches[0], seeds)
+    _tell(cfg, mode, subject, summary, benches[0], seeds)
     entry = {
         "mode": mode,
         "label": subject.label,
@@ -93,6 +108,7 @@ def evaluate_trained(
         "seeds": list(seeds),
         "costs": subject.space.costs(arch),
         "recipe": OmegaConf.to_container(cfg.recipe, resolve=True),
+        "trained_on": training.trained_on(cfg),
         "weights": [str(bench.measurement.weights.path) for bench in benches],
         "protocol": benches[0].protocol.name,
     }
@@ -134,8 +150,9 @@ def _train(cfg: DictConfig, one: OneNetwork, directory: Path, start: Bench | Non
     _refuse_supernets(recipe)
     recipe = recipe.fixed(one.arch)
     data: ImageData = build(cfg.data)
-    anchors = partial(_anchors, one, data, recipe.pixels)
+    anchors = partial(_anchors, one, data, recipe)
     job = training.assemble_job(cfg, directory, one, recipe, data, anchors)
+    job = replace(job, info={**job.info, NORMS: recipe.norms})
     torch.manual_seed(key(cfg.seed, "weights"))
     network = Alone(one)
     if start is not None:
@@ -168,9 +185,12 @@ def _refuse_supernets(recipe: Recipe) -> None:
         )
 
 
-def _anchors(one: OneNetwork, data: ImageData, pixels: str, choices: Mapping[str, Any]) -> Anchors:
-    images = ProtocolImages.of(protocol("clean"), data, cache_dir() / "images")
-    return Anchors(one, {"network": one.arch}, images, pixel_format(pixels))
+def _anchors(
+    one: OneNetwork, data: ImageData, recipe: Recipe, choices: Mapping[str, Any]
+) -> Anchors:
+    chosen = protocol("clean", bn="none" if recipe.norms == "own" else None)
+    images = ProtocolImages.of(chosen, data, cache_dir() / "images")
+    return Anchors(one, {"network": one.arch}, images, pixel_format(recipe.pixels))
 
 
 def _own(cfg: DictConfig, seed: int, start: Bench | None) -> DictConfig:
@@ -188,6 +208,7 @@ def _own(cfg: DictConfig, seed: int, start: Bench | None) -> DictConfig:
 
 
 def _tell(
+    cfg: DictConfig,
     mode: str,
     subject: Subject,
     summary: Mapping[str, Sequence[float]],
@@ -195,7 +216,10 @@ def _tell(
     seeds: Sequence[int],
 ) -> None:
     how = {"retrain": "from scratch", "finetune": "from inherited weights"}[mode]
-    print(f"{subject.label}, trained {how}, last weights; {len(seeds)} seed(s)")
+    print(
+        f"{subject.label}, trained {how} on {len(bench.data.split(training.trained_on(cfg))):,} "
+        f"images, last weights; {len(seeds)} seed(s)"
+    )
     for name, values in summary.items():
         spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
         print(f"  {name:14} {statistics.fmean(values):6.2f}{spread}")

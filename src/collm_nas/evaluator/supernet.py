@@ -28,6 +28,7 @@ from collm_nas.evaluator.shared import SharedResults
 from collm_nas.evaluator.worker import Worker, WorkerDied
 from collm_nas.problem import EvaluationFailed, Metrics
 from collm_nas.searchspace.base import SearchSpace
+from collm_nas.supernet.alone import NORMS
 from collm_nas.supernet.base import Supernet, supernet_class
 from collm_nas.supernet.checkpoint import load_supernet, supernet_info
 from collm_nas.supernet.download import WeightsUnavailable, supernet_file
@@ -48,7 +49,7 @@ class Weights:
     space: SearchSpace
     sha256: str
     pixels: str  # name of the format in which they want their images
-    normalised: bool  # whether they have batch norms
+    normalised: bool  # whether they have batch norms that need statistics of their own
     classes: int
 
 
@@ -243,7 +244,8 @@ def _find(
         problems.append(f"weights: {error}")
     try:
         dataset = data()
-        chosen = protocol(protocol_name, **changes)
+        own = {"bn": "none"} if weights and supernet_info(weights.path).get(NORMS) == "own" else {}
+        chosen = protocol(protocol_name, **{**changes, **own})
         images = ProtocolImages.of(chosen, dataset, cache_dir() / "images")
         problems += _misfits(weights, dataset, images.protocol) if weights else []
     except ValueError as error:
@@ -256,7 +258,8 @@ def _find(
 def _weights(space: SearchSpace, supernet: str) -> Weights:
     path = supernet_file(supernet, space)
     loaded = load_supernet(path, space).eval()
-    pixels = supernet_info(path).get("pixels", supernet_class(space).input_format)
+    info = supernet_info(path)
+    pixels = info.get("pixels", supernet_class(space).input_format)
     pixel_format(pixels)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -264,7 +267,8 @@ def _weights(space: SearchSpace, supernet: str) -> Weights:
     side = space.resolution(arch)
     with torch.inference_mode():
         classes = loaded(torch.zeros(1, 3, side, side), arch).shape[1]
-    return Weights(path, space, sha256, pixels, bool(batch_norms(loaded)), classes)
+    normalised = bool(batch_norms(loaded)) and info.get(NORMS) != "own"
+    return Weights(path, space, sha256, pixels, normalised, classes)
 
 
 def _misfits(weights: Weights, data: ImageData, protocol: Protocol) -> list[str]:

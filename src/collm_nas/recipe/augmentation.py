@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
+from annotated_types import Ge
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
@@ -97,13 +98,14 @@ class PaddedCrop(Single):
     """CIFAR's: mirrored half of the time; then a crop of the image's own size, black around it.
 
     Args:
-        padding: pixels around the image; 4 for images of 32 pixels, 2 for those of 16.
+        padding: pixels around the image; `null`: an eighth of its side, as in NAS-Bench-201: 4
+            around 32 pixels, 2 around 16.
     """
 
-    padding: int = 4
+    padding: Annotated[int, Ge(0)] | None = None
 
     def __post_init__(self) -> None:
-        if self.padding < 0:
+        if (self.padding or 0) < 0:
             raise ValueError(
                 f"recipe.augmentation.padding must not be negative, got {self.padding}"
             )
@@ -114,7 +116,8 @@ class PaddedCrop(Single):
         if image.size != (size, size):
             image = image.resize((size, size), PILLOW["bilinear"])
         mirrored = maybe_mirrored(image, rng)
-        left, top = (rng.randint(-self.padding, self.padding) for _ in range(2))
+        padding = size // 8 if self.padding is None else self.padding
+        left, top = (rng.randint(-padding, padding) for _ in range(2))
         return np.asarray(mirrored.crop((left, top, left + size, top + size)))
 
 

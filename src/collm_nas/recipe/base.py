@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 
 from collm_nas.architecture import Architecture
 from collm_nas.data.pixels import FORMATS
@@ -19,6 +21,7 @@ from collm_nas.searchspace.base import SearchSpace
 
 OFFICIAL = "official"  # weights: the released ones
 LARGEST = "largest"  # as a teacher: the first subnet of the same step
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]  # as Lightning names them
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class Phase:
     Args:
         name: of its weights file and its results.
         lr: the peak learning rate, for `Recipe.lr_batch` images.
+        statistics_only: no weight moves, and `lr` means nothing: the running statistics of batch
+            norms become the means over all batches of the phase. So SPOS ends the training of one
+            network (`bn_process` in https://github.com/megvii-model/SinglePathOneShot).
         epochs: how long it lasts, warm-up included; or
         steps: the same in optimiser steps.
         warmup_epochs: the first of the epochs, in which the learning rate grows.
@@ -43,7 +49,7 @@ class Phase:
     """
 
     name: str
-    lr: float
+    lr: float = 0.0
     epochs: float | None = None
     steps: int | None = None
     warmup_epochs: float = 0
@@ -52,6 +58,7 @@ class Phase:
     init_from: str | None = None
     sort_channels: Sequence[int] | None = None
     zero_unused_gradients: bool = False
+    statistics_only: bool = False
 
     def length(self, steps_per_epoch: int) -> int:
         """Return how many steps the phase takes."""
@@ -69,7 +76,7 @@ class Phase:
                 f"epochs or steps must be set and positive, not both, got {self.epochs} and "
                 f"{self.steps}"
             )
-        if self.lr <= 0:
+        if self.lr <= 0 and not self.statistics_only:
             found.append(f"lr must be positive, got {self.lr}")
         if self.warmup_epochs < 0 or 0 < (self.epochs or 0) < self.warmup_epochs:
             found.append(
@@ -85,6 +92,9 @@ class Recipe:
     Args:
         pixels: how images are given to the network, a name in `collm_nas.data.pixels`.
         batch_size: images of an optimiser step, over all processes.
+        micro_batch: so many of them go through the network at a time: batch norms normalise with
+            them, and mixup mixes them with each other. It is what one GPU of the source had, and
+            makes a training the same on any number of GPUs. `null`: the share of each process.
         augmentation: what a training step sees of an image.
         optimizer: see `collm_nas.recipe.optimizer`.
         schedule: see `collm_nas.recipe.schedule`.
@@ -97,6 +107,12 @@ class Recipe:
         clip_norm: the largest norm of a gradient; `null`: any.
         teacher_mode: of a teacher with other weights. `train`: batch statistics normalise it, as
             in once-for-all; `eval`: its running ones. No teacher has dropout.
+        precision: of the arithmetic on a GPU, unless `trainer.precision` says otherwise.
+        keep: the weights that a phase of a supernet leaves: those of the `last` step, or of the
+            `best` validation. One network always leaves its last.
+        norms: the statistics that one trained network is measured with: those that its training
+            left (`own`), or those of the protocol, as for inherited weights (`calibrated`).
+        made_for: what the identity of the search space must begin with; `null`: any.
 
     Raises:
         ValueError: all the problems at once.
@@ -113,6 +129,11 @@ class Recipe:
     resolutions: Sequence[int] | None = None
     clip_norm: float | None = None
     teacher_mode: Literal["train", "eval"] = "eval"
+    micro_batch: Annotated[int, Ge(1)] | None = None
+    precision: Precision | None = None
+    keep: Literal["best", "last"] = "best"
+    norms: Literal["calibrated", "own"] = "calibrated"
+    made_for: str | None = None
 
     def __post_init__(self) -> None:
         if problems := self._problems():
@@ -154,6 +175,11 @@ class Recipe:
                 found.append(f"recipe.{key} must be positive, got {value}")
         if self.teacher_mode not in ("train", "eval"):
             found.append(f"recipe.teacher_mode must be train or eval, got {self.teacher_mode!r}")
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            found.append(
+                f"recipe.batch_size must be a multiple of recipe.micro_batch, got "
+                f"{self.batch_size} and {self.micro_batch}"
+            )
         return found + self._wrong_phases()
 
     def _wrong_phases(self) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from collm_nas.recipe.anchors import largest
 from collm_nas.recipe.base import LARGEST, Phase, Recipe
+from collm_nas.recipe.choices import wrong_choices
 from collm_nas.recipe.sampling import Sandwich
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.searchspace.mobilenet import MobileNet
@@ -16,14 +18,41 @@ def check(recipe: Recipe, space: SearchSpace) -> None:
     Raises:
         ValueError: all the problems at once, each with its config key.
     """
-    problems = [
-        problem
-        for i, phase in enumerate(recipe.phases)
-        for problem in _problems(phase, space, f"recipe.phases[{i}]")
-    ]
+    problems = _made_for_another(recipe, space)
+    for i, phase in enumerate(recipe.phases):
+        problems += _problems(phase, space, f"recipe.phases[{i}]")
+        problems += _poor_teacher(recipe, phase, space, f"recipe.phases[{i}]")
     problems += _wrong_sizes(recipe.resolutions, space)
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def _made_for_another(recipe: Recipe, space: SearchSpace) -> list[str]:
+    if recipe.made_for is None or space.identity.startswith(recipe.made_for):
+        return []
+    return [
+        f"this recipe is made for {recipe.made_for}, the space is {space.identity}: choose the "
+        "one for it (recipe=…; docs/recipes.md says which is for what), or train with these "
+        "numbers all the same: recipe.made_for=null"
+    ]
+
+
+def _poor_teacher(recipe: Recipe, phase: Phase, space: SearchSpace, key: str) -> list[str]:
+    """Tell of a teacher, which is the largest subnet, that its phase does not train."""
+    taught_by = next((p for p in recipe.phases if p.name == phase.teacher), None)
+    if taught_by is None or taught_by.sampling is None:
+        return []
+    choices = taught_by.sampling.choices
+    if wrong_choices(space, choices, key):
+        return []  # told already
+    needed, trained = (space.costs(largest(space, c))["params"] for c in ({}, choices))
+    if trained >= needed:
+        return []
+    return [
+        f"{key}.teacher: the teacher is the largest subnet of {space.name}, which phase "
+        f"{taught_by.name} does not train: its sampling.choices leave out larger options of the "
+        "space"
+    ]
 
 
 def _problems(phase: Phase, space: SearchSpace, key: str) -> list[str]:
@@ -39,6 +68,8 @@ def _problems(phase: Phase, space: SearchSpace, key: str) -> list[str]:
             f"{key}.teacher: {LARGEST} needs a rule that draws the largest subnet first: "
             "collm_nas.recipe.sampling.Sandwich"
         )
+    if phase.statistics_only:
+        found.append(f"{key}.statistics_only: a supernet's statistics are none of its subnets'")
     return found + _wrong_sorting(phase, space, key)
 
 
@@ -62,7 +93,16 @@ def _wrong_sizes(sizes: Sequence[int] | None, space: SearchSpace) -> list[str]:
     if not sizes or min(sizes) < 8:
         return [f"recipe.resolutions must be 8 pixels or more, got {list(sizes)}"]
     known = space.image_sizes()
-    if isinstance(space, MobileNet) or {*sizes} <= {*known}:
+    if isinstance(space, MobileNet):
+        outside = [size for size in known if not min(sizes) <= size <= max(sizes)]
+        if not outside:
+            return []
+        return [
+            f"recipe.resolutions are {min(sizes)} to {max(sizes)} pixels, but the space searches "
+            f"at {', '.join(map(str, outside))}, too (searchspace.resolutions): no subnet would "
+            "be trained for that"
+        ]
+    if {*sizes} <= {*known}:
         return []
     return [
         f"recipe.resolutions: networks of {space.name} take images of {known[0]} pixels, got "

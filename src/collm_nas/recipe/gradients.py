@@ -20,6 +20,11 @@ def fill_missing(parameters: Sequence[nn.Parameter]) -> None:
             parameter.grad = torch.zeros_like(parameter)
 
 
+def processes() -> int:
+    """Return how many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def average_over_processes(parameters: Sequence[nn.Parameter]) -> None:
     """Replace all gradients by their mean over the processes, which drew the same subnets.
 

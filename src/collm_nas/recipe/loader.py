@@ -49,9 +49,10 @@ class StepBatches(Sampler[list[Item]]):
         steps: those to yield.
         rank: of this process, which gets an equal share of every batch.
         world: how many processes there are.
+        micro_batch: what the share of a process is made of; `None`: anything.
 
     Raises:
-        ValueError: the batch cannot be shared equally.
+        ValueError: the batch cannot be shared equally, or not in whole micro-batches.
     """
 
     def __init__(
@@ -64,11 +65,20 @@ class StepBatches(Sampler[list[Item]]):
         repeats: int = 1,
         rank: int = 0,
         world: int = 1,
+        micro_batch: int | None = None,
     ) -> None:
         if batch < world or batch % world:
             raise ValueError(
                 f"recipe.batch_size must be a multiple of the {world} processes (trainer.devices, "
                 f"num_nodes), got {batch}"
+            )
+        if micro_batch and batch // world % micro_batch:
+            raise ValueError(
+                f"each of {world} processes gets {batch // world} images of a step, which are no "
+                f"micro-batches of {micro_batch} (recipe.micro_batch): batch norms would see "
+                "others than in the recipe. Use a number of processes (trainer.devices, num_nodes) "
+                f"that divides {batch // micro_batch}, or change recipe.micro_batch and know that "
+                "it is another training"
             )
         self.images, self.batch, self.size = images, batch, size
         self.seed, self.steps, self.repeats = seed, steps, repeats

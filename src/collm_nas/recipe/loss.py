@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import torch.nn.functional as F
+from annotated_types import Ge, Lt
 from torch import Tensor
 
 
@@ -28,12 +29,14 @@ class CrossEntropy:
         teacher_weight: of the teacher, where there is one.
         teacher: what of the teacher is learnt: its softmax at temperature 1 (`distribution`), or
             the class it names (`class`, Touvron et al., 2021, https://arxiv.org/abs/2012.12877).
+        teacher_smoothing: how much of the class that the teacher names is spread over all classes.
     """
 
     label_smoothing: float = 0.0
     label_weight: float = 1.0
     teacher_weight: float = 1.0
     teacher: Literal["distribution", "class"] = "distribution"
+    teacher_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
 
     def __post_init__(self) -> None:
         problems = []
@@ -63,4 +66,5 @@ class CrossEntropy:
         teacher_logits_NC = teacher_logits_NC.detach()
         soft = self.teacher == "distribution"
         lesson = teacher_logits_NC.softmax(1) if soft else teacher_logits_NC.argmax(1)
-        return self.label_weight * labels + self.teacher_weight * F.cross_entropy(logits_NC, lesson)
+        learnt = F.cross_entropy(logits_NC, lesson, label_smoothing=self.teacher_smoothing)
+        return self.label_weight * labels + self.teacher_weight * learnt

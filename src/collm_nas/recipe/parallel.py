@@ -11,7 +11,8 @@ class SupernetDDP(DDPStrategy):
 
     The reducer of DistributedDataParallel expects one backward pass over known parameters. Here a
     step has several, over subnets that leave parameters out; see `average_over_processes`. The
-    running statistics of batch norms stay those of each process; the first one's are saved.
+    running statistics of batch norms stay those of each process; the first one's are saved, as in
+    the papers' code. What a batch norm normalises with is `Recipe.micro_batch`.
     """
 
     def configure_ddp(self) -> None:

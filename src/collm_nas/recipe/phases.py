@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from collm_nas.data.base import Split
+from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.files import write_atomically
 from collm_nas.recipe.anchors import largest
 from collm_nas.recipe.base import LARGEST, Phase, Recipe
@@ -30,6 +32,7 @@ from collm_nas.supernet.checkpoint import load_supernet, save_supernet
 from collm_nas.supernet.download import supernet_file
 from collm_nas.supernet.ofa import OFASupernet, sort_channels
 
+PROCESSES = "processes"  # a file of a run: how many train, where weights depend on it
 FINISHED = "finished"  # a file of a phase that is done: how many steps it took
 
 
@@ -198,12 +201,38 @@ def _train(job: Job, network: nn.Module, phase: Phase, steps: int, directory: Pa
     trainer = job.trainer(
         callbacks=[validation, watching, checkpoints], logger=list(job.loggers(phase))
     )
+    _hold_processes(job, network, trainer)
     trainer.fit(module, _loader(job, phase, seed, range(first, steps), trainer))
     trainer.strategy.barrier()
     if checkpoints.stopped:
         raise Interrupted
     if trainer.is_global_zero:
         write_atomically(directory / FINISHED, str(steps))
+
+
+def _hold_processes(job: Job, network: nn.Module, trainer: L.Trainer) -> None:
+    """Refuse another number of processes than before where batch norms depend on it, and say so.
+
+    Raises:
+        ValueError: the training was begun with another number.
+    """
+    if job.recipe.micro_batch is not None or not batch_norms(network):
+        return
+    held, now = job.directory / PROCESSES, str(trainer.world_size)
+    share = job.recipe.batch_size // trainer.world_size
+    if not held.exists():
+        if trainer.is_global_zero:
+            write_atomically(held, now)
+            if trainer.world_size > 1:
+                print(f"batch norms see the {share} images of their own process", file=sys.stderr)
+    elif (before := held.read_text()) != now:
+        raise ValueError(
+            f"{job.directory} was begun with {before} process(es), now there are {now}: batch "
+            f"norms would see {share} images at a time instead of "
+            f"{job.recipe.batch_size // int(before)}. Go on with as many (trainer.devices, "
+            "num_nodes), or begin in another run_dir, where recipe.micro_batch=N makes a training "
+            "the same on any number"
+        )
 
 
 def _loader(
@@ -219,6 +248,7 @@ def _loader(
         job.recipe.augmentation.repeats,
         trainer.global_rank,
         trainer.world_size,
+        job.recipe.micro_batch,
     )
     return batches(images, order, job.workers, trainer.strategy.root_device.type == "cuda")
 

@@ -7,21 +7,22 @@ nothing had happened.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as L
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from collm_nas.architecture import Architecture
 from collm_nas.data.pixels import pixel_format
+from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.recipe.base import LARGEST, Phase, Recipe
 from collm_nas.recipe.checkpoints import ADVICE, Diverged
 from collm_nas.recipe.draws import key
-from collm_nas.recipe.gradients import average_over_processes, fill_missing
+from collm_nas.recipe.gradients import average_over_processes, fill_missing, processes
 from collm_nas.searchspace.base import SearchSpace
 
 
@@ -36,7 +37,9 @@ class Teacher:
 class SupernetTraining(L.LightningModule):
     """Trains a network whose forward takes images and an architecture.
 
-    Losses of a step are summed over its subnets, as the papers' code does, not averaged.
+    Losses of a step are summed over its subnets, as the papers' code does, not averaged. Its images
+    go through the network in micro-batches, which are the same images whatever the number of
+    processes is.
 
     Args:
         network: a supernet, or one network that ignores the architecture.
@@ -68,6 +71,7 @@ class SupernetTraining(L.LightningModule):
         self.steps_per_epoch, self.first_step = steps_per_epoch, first_step
         self._teacher = (teacher,)  # a tuple: not a part of the weights that are stored
         self.pixels = pixel_format(recipe.pixels)
+        self._momenta = {norm: norm.momentum for norm in batch_norms(network)}
 
     def configure_optimizers(self) -> Optimizer:
         """See `LightningModule`."""
@@ -76,12 +80,22 @@ class SupernetTraining(L.LightningModule):
 
     def on_fit_start(self) -> None:
         """Put the teacher where the network is; it drops nothing out, as in once-for-all."""
+        if self.phase.statistics_only:
+            for norm in self._momenta:
+                norm.momentum = None  # torch's way to ask for the mean over all batches
+                if self.first_step == 0:
+                    norm.reset_running_stats()
         (teacher,) = self._teacher
         if teacher is not None:
             teacher.network.to(self.device).train(self.recipe.teacher_mode == "train")
             for module in teacher.network.modules():
                 if isinstance(module, nn.Dropout):
                     module.eval()
+
+    def on_fit_end(self) -> None:
+        """Leave the batch norms as they were."""
+        for norm, momentum in self._momenta.items():
+            norm.momentum = momentum
 
     def subnets(self, step: int) -> tuple[Architecture, ...]:
         """Return the subnets that a step of this phase updates."""
@@ -95,30 +109,53 @@ class SupernetTraining(L.LightningModule):
             Diverged: the loss is not a number.
         """
         step = self.first_step + batch_idx
-        torch.manual_seed(key(self.seed, "dropout", step, self.global_rank))
-        images_NCHW, targets = self._prepared(batch, step)
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad(set_to_none=True)
         subnets = self.subnets(step)
-        losses = self._backward(subnets, images_NCHW, targets)
+        losses = torch.zeros(len(subnets), device=self.device)
+        for number, share, piece in self._micro_batches(batch):
+            torch.manual_seed(key(self.seed, "dropout", step, number))
+            images_NCHW, targets = self._prepared(piece, step, number)
+            losses += share * self._backward(subnets, images_NCHW, targets, share)
         if not losses.isfinite().all():
             raise Diverged(_diverged(step, subnets, losses.tolist(), self.space))
         rate = self.recipe.learning_rate(self.phase, step, self.steps_per_epoch)
-        self._finish_gradients(optimizer, rate)
-        optimizer.step()
+        if not self.phase.statistics_only:
+            self._finish_gradients(optimizer, rate)
+            optimizer.step()
         return {"step": step, "losses": losses, "lr": rate, "subnets": subnets}
 
-    def _prepared(self, batch: tuple[Tensor, Tensor], step: int) -> tuple[Tensor, Tensor]:
+    def _micro_batches(
+        self, batch: tuple[Tensor, Tensor]
+    ) -> Iterator[tuple[int, float, tuple[Tensor, Tensor]]]:
+        """Yield each one's number in the whole step, its share of this process's loss, and itself.
+
+        Of the images of a step every n-th is in the same one, n being their number, as every
+        process gets every n-th image; so both ways of dividing give the same ones.
+        """
+        pixels_NHWC, labels = batch
+        count = len(labels) // (self.recipe.micro_batch or len(labels))
+        for i in range(count):
+            piece = pixels_NHWC[i::count].contiguous(), labels[i::count]
+            yield self.global_rank + i * processes(), 1 / count, piece
+
+    def _prepared(
+        self, batch: tuple[Tensor, Tensor], step: int, number: int
+    ) -> tuple[Tensor, Tensor]:
         pixels_NHWC, labels = batch
         images_NCHW = self.pixels.apply(pixels_NHWC.permute(0, 3, 1, 2))
-        seed = key(self.seed, "batch", step, self.global_rank)
+        seed = key(self.seed, "batch", step, number)
         return self.recipe.augmentation.batch(images_NCHW, labels, self.classes, seed)
 
     def _backward(
-        self, subnets: tuple[Architecture, ...], images_NCHW: Tensor, targets: Tensor
+        self,
+        subnets: tuple[Architecture, ...],
+        images_NCHW: Tensor,
+        targets: Tensor,
+        share: float = 1.0,
     ) -> Tensor:
-        """Add the gradients of all subnets up; return their losses."""
+        """Add `share` of the gradients of all subnets up; return their losses."""
         (teacher,) = self._teacher
         lesson = None
         if teacher is not None:
@@ -126,17 +163,19 @@ class SupernetTraining(L.LightningModule):
                 lesson = teacher.network(images_NCHW, teacher.arch)
         losses = []
         for arch in subnets:
-            logits_NC = self.network(images_NCHW, arch)
+            with torch.set_grad_enabled(not self.phase.statistics_only):
+                logits_NC = self.network(images_NCHW, arch)
             loss = self.recipe.loss(logits_NC, targets, lesson)
             if self.phase.teacher == LARGEST and lesson is None:
                 lesson = logits_NC.detach()
-            self.manual_backward(loss)
+            if not self.phase.statistics_only:
+                self.manual_backward(share * loss)
             losses.append(loss.detach())
         return torch.stack(losses)
 
     def _finish_gradients(self, optimizer: Any, rate: float) -> None:
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        if dist.is_available() and dist.is_initialized():
+        if processes() > 1:
             average_over_processes(parameters)
         if self.phase.zero_unused_gradients:
             fill_missing(parameters)

@@ -15,6 +15,8 @@ from collm_nas.architecture import Architecture
 from collm_nas.searchspace.base import Costs, SearchSpace
 from collm_nas.supernet.base import Supernet, supernet_class
 
+NORMS = "norms"  # in what a file of one network says of itself: `own` or `calibrated`, see `Recipe`
+
 
 class OneNetwork(SearchSpace):
     """The space that holds `arch` of `space` and nothing else."""
