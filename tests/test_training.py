@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from collm_nas import training
+from collm_nas.data.digits import Digits
 from collm_nas.recipe.base import Phase
 from collm_nas.recipe.checkpoints import Diverged
 from collm_nas.recipe.draws import key
@@ -230,3 +232,56 @@ def step_module(sampling: Uniform) -> SupernetTraining:
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
+
+
+# -- what would mix two trainings is refused ------------------------------------------------------
+
+
+def test_precision_may_not_change_half_way(tmp_path):
+    train(tmp_path / "run")
+    with pytest.raises(UserError, match=r"trainer\.precision: 32-true -> bf16-mixed"):
+        train(tmp_path / "run", "trainer.precision=bf16-mixed")
+
+
+def test_a_run_that_is_older_than_a_setting_goes_on(tmp_path):
+    """A change of a default is refused with the difference; a new name of what was is not."""
+    train(tmp_path / "run")
+    config = tmp_path / "run" / "config.yaml"
+    old = OmegaConf.load(config)
+    del old.train_on
+    OmegaConf.save(old, config)
+    train(tmp_path / "run", "+recipe.precision=32-true", "+recipe.made_for=shufflenet")
+    old.keep = "last"
+    OmegaConf.save(old, config)
+    with pytest.raises(UserError, match="keep: last -> best"):
+        train(tmp_path / "run")
+
+
+def test_batch_norms_hold_on_to_the_number_of_processes(tmp_path):
+    train(tmp_path / "run")
+    held = tmp_path / "run" / "processes"
+    assert held.read_text() == "1"
+    held.write_text("2")
+    (tmp_path / "run" / "phases" / "all" / "finished").unlink()
+    with pytest.raises(UserError, match=r"begun with 2 process.*20 images at a time instead of 10"):
+        train(tmp_path / "run")
+    train(tmp_path / "other", "+recipe.micro_batch=5")
+    assert not (tmp_path / "other" / "processes").exists(), "it is the same on any number"
+
+
+def test_synchronised_batch_norms_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"trainer\.sync_batchnorm: .*recipe\.micro_batch"):
+        train(tmp_path / "run", "+trainer.sync_batchnorm=true")
+
+
+def test_all_training_images_can_be_trained_with(tmp_path):
+    def images(*overrides: str) -> int:
+        cfg = training.own_part(load("train_supernet", *QUICK, *overrides))
+        job = training.build_job(cfg, tmp_path)
+        assert job.info["trained_on"] == job.train.name
+        return len(job.train)
+
+    held_out = len(Digits().split("search_val"))
+    assert images("train_on=train") == images() + held_out
+    with pytest.raises(ValueError, match="train_on must be null, train_fit or train, got 'test'"):
+        images("train_on=test")
