@@ -218,7 +218,13 @@ def test_a_search_that_selects_on_test_says_so_everywhere(tmp_path, capsys):
     overrides = ["evaluator=tabular_select_on_test", f"evaluator.table={table}", "report=full"]
     result = session.run(search_config(SHORT, *overrides, strategy="random"), tmp_path / "run")
     assert result["selected_on"] == "test_accuracy"
-    assert "selected on test_accuracy" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "selected on test_accuracy" in printed
+    assert result["best"]["rank"] >= 1
+    assert result["best"]["regret"] == pytest.approx(
+        result["best"]["optimum"] - result["best"]["metrics"]["test_accuracy"], abs=1e-4
+    )
+    assert f"{result['best']['rank']:,} of 15,625" in printed
     assert b'"val_accuracy"' not in (tmp_path / "run/archive.jsonl").read_bytes()
 
 

@@ -19,7 +19,7 @@ from collm_nas.architecture import Architecture, NothingFeasible
 from collm_nas.archive import Archive
 from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
-from collm_nas.evaluator.tabular import TabularEvaluator
+from collm_nas.evaluator.tables import Benchmark
 from collm_nas.files import write_atomically
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
@@ -253,7 +253,7 @@ def _check_wall_time(cap: float | None, seconds: float) -> None:
 def _standing(evaluator: Evaluator, archive: Archive) -> dict[str, float]:
     """Compare the best with all architectures, where a benchmark knows them all."""
     ranking = ranked(archive.records(), archive.objective)
-    if not ranking or not isinstance(evaluator, TabularEvaluator):
+    if not ranking or not isinstance(evaluator, Benchmark):
         return {}
     assert ranking[0].arch is not None
     return asdict(evaluator.standing(ranking[0].arch))

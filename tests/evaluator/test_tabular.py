@@ -137,7 +137,10 @@ def test_a_partial_folder_fails_for_the_cells_that_it_lacks_only() -> None:
 @pytest.mark.parametrize(("dataset", "optimum"), TEST_OPTIMA.items())
 def test_selecting_on_test_is_marked_by_its_metric(dataset: str, optimum: float) -> None:
     evaluator = SelectOnTestEvaluator(NASBench201(dataset), str(CSV))
-    assert list(evaluator.evaluate(BEST)) == ["test_accuracy"]
+    assert list(evaluator.evaluate(BEST)) == [evaluator.objective] == ["test_accuracy"]
+    by_split = TabularEvaluator(NASBench201(dataset), str(CSV), split="test")
+    assert by_split.evaluate(BEST) == evaluator.evaluate(BEST)
+    assert by_split.protocol == evaluator.protocol
     assert evaluator.standing(BEST).optimum == optimum
 
 
@@ -151,7 +154,6 @@ def test_the_configs_build() -> None:
         honest = compose(overrides=["+evaluator=tabular"])
         on_test = compose(overrides=["+evaluator=tabular_select_on_test", "evaluator.table=x"])
     assert build(honest.evaluator, space=NASBench201()).evaluate(BEST) == {"val_accuracy": 91.6067}
-    assert SelectOnTestEvaluator.objective == "test_accuracy"
     assert on_test.evaluator._target_.endswith("SelectOnTestEvaluator")
 
 

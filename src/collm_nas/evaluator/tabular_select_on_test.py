@@ -6,14 +6,12 @@ called `test_accuracy`, so that the objective, every record and every output say
 
 from __future__ import annotations
 
-from collm_nas.architecture import Architecture
-from collm_nas.evaluator.tables import Standing, read_table
-from collm_nas.problem import Metrics
+from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.searchspace.base import SearchSpace
 
 
-class SelectOnTestEvaluator:
-    """Looks test accuracies up, for a search whose objective is `test_accuracy`.
+class SelectOnTestEvaluator(TabularEvaluator):
+    """`TabularEvaluator` of the test split, under a name that cannot be overlooked in a config.
 
     Args:
         space: `NASBench201`; its data set is the one that is read.
@@ -24,16 +22,5 @@ class SelectOnTestEvaluator:
         ValueError: another space, or a table that cannot be used.
     """
 
-    objective = "test_accuracy"
-
     def __init__(self, space: SearchSpace, table: str | None, partial: bool = False) -> None:
-        self.table = read_table(space, "test", table, partial=partial)
-        self.protocol = str(self.table.quantity)
-
-    def evaluate(self, arch: Architecture) -> Metrics:
-        """Return `{"test_accuracy": percent}`; see `Evaluator`."""
-        return {self.objective: self.table.accuracy(arch)}
-
-    def standing(self, arch: Architecture) -> Standing:
-        """Compare `arch` with the whole benchmark, on test."""
-        return self.table.standing(arch)
+        super().__init__(space, table, partial=partial, split="test")

@@ -9,6 +9,7 @@ from pathlib import Path
 from collm_nas.evaluator.tables import columns, embedded, nats
 from collm_nas.evaluator.tables.table import (
     CELLS,
+    Benchmark,
     Quantity,
     Split,
     Standing,
@@ -20,7 +21,7 @@ from collm_nas.evaluator.tables.table import (
 )
 from collm_nas.searchspace.base import SearchSpace
 
-__all__ = ["Split", "Standing", "Table", "TableError", "read_table"]
+__all__ = ["Benchmark", "Split", "Standing", "Table", "TableError", "read_table"]
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from collm_nas.architecture import Architecture
 from collm_nas.problem import EvaluationFailed
@@ -56,6 +56,14 @@ class Standing:
     of: int
     regret: float  # percentage points below the best
     optimum: float  # percent
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """An evaluator that knows all architectures, so that it can tell where one stands."""
+
+    def standing(self, arch: Architecture) -> Standing:
+        """Compare `arch` with all the others by the accuracy that is looked up."""
 
 
 @dataclass(frozen=True)
