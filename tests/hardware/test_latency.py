@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from collm_nas import session
+from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive
 from collm_nas.hardware import engine
 from collm_nas.hardware.latency import MeasuredLatency
 from collm_nas.hardware.timing import Timing
 from collm_nas.searchspace.autoformer import AutoFormer
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.searchspace.base import Costs, SearchSpace, Variable
 from collm_nas.searchspace.mobilenet import MobileNet
 from collm_nas.searchspace.nasbench201 import NASBench201
 from collm_nas.searchspace.shufflenet import ShuffleNet
@@ -100,7 +101,49 @@ def test_a_setting_has_a_file_of_its_own_which_says_what_it_holds(tmp_path, coun
     what, entry = map(json.loads, files[0].read_text().splitlines())
     assert what["space"] == small().identity
     assert {"machine", "engine", "device", "cores", "batch", "warmup", "repeats"} < {*what}
-    assert {*entry} == {"key", "median_ms", "iqr_ms", "samples"}
+    assert {*entry} == {"network", "median_ms", "iqr_ms", "samples"}
+    assert Architecture.of(entry["network"]["architecture"]) == arch
+    assert entry["network"]["image"] == 16
+    assert entry["network"]["costs"] == small().costs(arch)
+
+
+class Widths(ShuffleNet):
+    """Has values of several digits, and no word on its settings in its identity."""
+
+    identity = "widths"
+
+    def __init__(self, resolution: int = 32, channels: int = 8) -> None:
+        super().__init__(repeats=[1, 1], channels=[4, channels, 16, 32], resolution=resolution)
+        self.variables = (Variable("width", (1, 11), 2),)
+
+    def costs(self, arch: Architecture) -> Costs:
+        base = super().costs(Architecture.of({"ops": (0, 0)}))
+        return {name: cost + sum(map(int, arch["width"])) for name, cost in base.items()}
+
+    def key(self, arch: Architecture) -> str:
+        return "".join(map(str, arch["width"]))  # the same for [1, 11] and [11, 1]
+
+
+def test_no_network_gets_the_latency_of_another(tmp_path, counted):
+    one, other = (Architecture.of({"width": v}) for v in ((1, 11), (11, 1)))
+    assert Widths().key(one) == Widths().key(other)
+    found = [model(tmp_path, Widths()).latency_ms(arch) for arch in (one, other)]
+    found += [model(tmp_path, Widths(resolution=48)).latency_ms(one)]
+    found += [model(tmp_path, Widths(channels=12)).latency_ms(one)]
+    assert found == [1, 2, 3, 4]
+    assert len([*tmp_path.glob("shufflenet-*.jsonl")]) == 1
+    assert model(tmp_path, Widths()).latency_ms(other) == 2
+
+
+def test_a_measurement_of_old_that_names_its_network_by_a_key_is_not_believed(tmp_path, counted):
+    (arch,) = archs(1)
+    model(tmp_path).latency_ms(arch)
+    (path,) = tmp_path.glob("*.jsonl")
+    what, entry = map(json.loads, path.read_text().splitlines())
+    old = {"key": small().key(arch), **{k: v for k, v in entry.items() if k != "network"}}
+    path.write_text(f"{json.dumps(what)}\n{json.dumps(old)}\n")
+    assert model(tmp_path).latency_ms(arch) == 2
+    assert model(tmp_path).latency_ms(arch) == 2
 
 
 def test_a_torn_line_is_measured_again(tmp_path, counted):

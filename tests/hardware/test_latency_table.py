@@ -15,6 +15,7 @@ from collm_nas.hardware.latency_table import LatencyTable
 from collm_nas.run import build
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.searchspace.shufflenet import ShuffleNet
 from tests.conftest import CONF, load
 
 
@@ -44,8 +45,27 @@ def test_few_networks_have_every_block(name: str, tmp_path: Path) -> None:
 
 def test_a_table_of_another_space_is_refused(tmp_path: Path) -> None:
     table = written(space_of("shufflenet_tiny"), tmp_path / "table.json")
-    with pytest.raises(ValueError, match=r"lacks .* blocks of shufflenet-4.*for shufflenet-2"):
+    with pytest.raises(ValueError, match=r"was built for shufflenet-2.*, not for shufflenet-4"):
         LatencyTable(space_of("shufflenet"), table)
+    tiny = space_of("shufflenet_tiny")
+    assert isinstance(tiny, ShuffleNet)
+    wider = ShuffleNet(repeats=tiny.repeats, channels=[2 * c for c in tiny.channels])
+    assert {*block_names(wider, next(covering(wider)))} <= {
+        *json.loads(Path(table).read_text())["blocks"]
+    }
+    with pytest.raises(ValueError, match="the same block takes another time there"):
+        LatencyTable(wider, table)
+
+
+def test_a_table_of_other_images_is_refused(tmp_path: Path) -> None:
+    tiny = space_of("shufflenet_tiny")
+    assert isinstance(tiny, ShuffleNet)
+    table = written(tiny, tmp_path / "table.json")
+    larger = ShuffleNet(
+        repeats=tiny.repeats, channels=tiny.channels, num_classes=tiny.num_classes, resolution=96
+    )
+    with pytest.raises(ValueError, match="lacks 1 blocks of .*, such as 96"):
+        LatencyTable(larger, table)
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:

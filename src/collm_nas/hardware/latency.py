@@ -112,13 +112,22 @@ class MeasuredLatency:
         """Look the latency of `arch` up, or measure it; one measurement at a time on a machine."""
         with self.lock:
             self.measured = self.measured or self._open()
-            key = self.space.key(arch)
-            if key not in self.measured.known:
+            network = self._network(arch)
+            if network not in self.measured.known:
                 with FileLock(self.folder / "measuring.lock"):
                     self.measured.read()  # another process may have measured it
-                    if key not in self.measured.known:
-                        self.measured.add(key, self._measure(arch))
-            return self.measured.known[key]
+                    if network not in self.measured.known:
+                        self.measured.add(network, self._measure(arch))
+            return self.measured.known[network]
+
+    def _network(self, arch: Architecture) -> str:
+        """Describe what is measured, as JSON.
+
+        The identity of the space says what weights depend on. A latency depends on more, such as
+        the size of the images, and that shows in the costs.
+        """
+        side, costs = self.space.resolution(arch), self.space.costs(arch)
+        return _json({"architecture": arch.to_json(), "image": side, "costs": costs})
 
     def _open(self) -> _Measured:
         from collm_nas.hardware.engine import describe
@@ -131,7 +140,7 @@ class MeasuredLatency:
             **asdict(self.pace),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+        digest = hashlib.sha256(_json(what).encode()).hexdigest()[:12]
         return _Measured(self.folder / f"{self.space.name}-{digest}.jsonl", what)
 
     def _measure(self, arch: Architecture) -> Timing:
@@ -151,7 +160,7 @@ class MeasuredLatency:
 
 
 class _Measured:
-    """A file of measurements: the first line says of what, each other one has an architecture."""
+    """A file of measurements: the first line says how, each other one of which network."""
 
     def __init__(self, path: Path, what: dict[str, object]) -> None:
         self.path = path
@@ -160,21 +169,29 @@ class _Measured:
         self.read()
 
     def read(self) -> Journal[dict[str, Any]]:
-        """Learn what the file holds."""
+        """Learn what the file holds, but for lines of old that name a network by its key.
+
+        Such a key did not say for which size of images, and may be that of two architectures.
+        """
         journal: Journal[dict[str, Any]] = Journal(self.path, dict[str, Any], of_run=False)
         for index, line in enumerate(journal.entries[1:], start=1):
-            if not {"key", "median_ms"} <= line.keys():
+            if not {"network", "median_ms"} <= line.keys() and "key" not in line:
                 journal.refuse(index, "it is no measurement")
-            self.known[str(line["key"])] = float(line["median_ms"])
+            if "network" in line:
+                self.known[_json(line["network"])] = float(line["median_ms"])
         return journal
 
-    def add(self, key: str, timing: Timing) -> None:
+    def add(self, network: str, timing: Timing) -> None:
         """Keep a measurement; the caller holds the lock of the folder."""
         journal = self.read()
         if not journal.entries:
             journal.append(self.what)
-        journal.append({"key": key, **asdict(timing)})
-        self.known[key] = timing.median_ms
+        journal.append({"network": json.loads(network), **asdict(timing)})
+        self.known[network] = timing.median_ms
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, sort_keys=True)
 
 
 def _cache_dir() -> Path:

@@ -31,6 +31,7 @@ class LatencyTable:
         path = Path(table).expanduser()
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            built_for = content["space"]
             self.fixed: dict[str, float] = content["fixed"]
             self.blocks: dict[str, float] = content["blocks"]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -40,10 +41,16 @@ class LatencyTable:
             ) from error
         needed = {name for arch in covering(space) for name in block_names(space, arch)}
         sides = {str(space.resolution(arch)) for arch in covering(space)}
+        if built_for != space.identity:
+            raise ValueError(
+                f"hardware.table: {path} was built for {built_for}, not for {space.identity}: the "
+                "same block takes another time there. python -m collm_nas.hardware.build_table "
+                "makes one"
+            )
         if missing := sorted(needed - {*self.blocks}) + sorted(sides - {*self.fixed}):
             raise ValueError(
                 f"hardware.table: {path} lacks {len(missing)} blocks of {space.identity}, such as "
-                f"{missing[0]}; it was built for {content.get('space')}"
+                f"{missing[0]}; it was built for other image sizes or choices"
             )
 
     def costs(self, arch: Architecture) -> Metrics:

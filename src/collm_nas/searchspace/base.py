@@ -8,12 +8,14 @@ an LLM's answer and its error messages come for free.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar, Self
+from urllib.parse import quote
 
 from collm_nas.architecture import Architecture, InvalidArchitecture, NothingFeasible, Value
 from collm_nas.searchspace import vocabulary
@@ -116,8 +118,12 @@ class SearchSpace(ABC):
         return arch
 
     def key(self, arch: Architecture) -> str:
-        """Name a canonical architecture in few characters: for file names, tables and charts."""
-        return "-".join(f"{n[0]}{''.join(map(str, v))}" for n, v in arch.genes)
+        """Name a canonical architecture in few characters: for file names, tables and charts.
+
+        Different architectures have different keys. Values of one character stand side by side
+        (`k353`), longer ones are set apart (`c16+32+8`).
+        """
+        return "-".join(f"{v.name[0]}{spell_values(v, arch[v.name])}" for v in self.variables)
 
     def size(self) -> int:
         """Count the architectures, each network once."""
@@ -274,6 +280,24 @@ class SearchSpace(ABC):
             case "opaque":
                 return vocabulary.opaque(self.variables, self.order_seed)
         raise ValueError(f"searchspace.names must be official or opaque, got {self.names!r}")
+
+
+def spell_values(variable: Variable, values: Sequence[Value]) -> str:
+    """Write values of a variable so that no other values are written alike, fit for file names.
+
+    `+` sets values apart and is in none of them: what is neither letter, digit, `_` nor `.` is
+    written as in addresses (`%2D`), and text that does not begin with a letter in quotes, so that
+    `"1"` is not 1.
+    """
+    words = [_word(value) for value in values]
+    if all(len(_word(option)) == 1 for option in variable.options):
+        return "".join(word if len(word) == 1 else f"+{word}+" for word in words)
+    return "+".join(words) if variable.count == 1 else "".join(f"+{word}" for word in words)
+
+
+def _word(value: Value) -> str:
+    text = value if isinstance(value, str) and value[:1].isalpha() else json.dumps(value)
+    return quote(text, safe="").replace("-", "%2D").replace("~", "%7E")
 
 
 def first_within(
