@@ -48,5 +48,8 @@ class Architecture:
         """Return what archives and caches store; `Architecture.of` is the inverse."""
         return {name: list(values) for name, values in self.genes}
 
+    def __repr__(self) -> str:
+        return f"Architecture({self})"
+
     def __str__(self) -> str:
         return json.dumps(dict(self.genes), separators=(",", ":"))

@@ -64,7 +64,7 @@ def test_a_table_of_other_images_is_refused(tmp_path: Path) -> None:
     larger = ShuffleNet(
         repeats=tiny.repeats, channels=tiny.channels, num_classes=tiny.num_classes, resolution=96
     )
-    with pytest.raises(ValueError, match="lacks 1 blocks of .*, such as 96"):
+    with pytest.raises(ValueError, match=r"lacks 1 blocks of .*, such as 96"):
         LatencyTable(larger, table)
 
 

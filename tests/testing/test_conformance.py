@@ -83,6 +83,21 @@ def test_samples_beyond_a_limit_are_noticed() -> None:
         Suite().test_samples_lie_within_limits("macs")
 
 
+class Confuses(ShuffleNet):
+    """Names two architectures alike."""
+
+    def key(self, arch: Architecture) -> str:
+        return "".join("1" if op == 2 else str(op) for op in arch["ops"])
+
+
+class Promises(ShuffleNet):
+    """Tells a range that some architectures leave."""
+
+    def cost_range(self, metric: str) -> tuple[float, float] | None:
+        low, high = super().cost_range(metric) or (0, 0)
+        return low, high - 1
+
+
 class Undercharges(ShuffleNet):
     """Forgets one multiply-add."""
 
@@ -101,6 +116,8 @@ class Undercharges(ShuffleNet):
         (Loses, "test_size_counts_every_architecture_once"),
         (Loses, "test_sampling_depends_on_the_generator_alone_and_reaches_every_option"),
         (Overspends, "test_impossible_limits_are_explained"),
+        (Confuses, "test_keys_are_distinct_and_fit_into_file_names"),
+        (Promises, "test_costs_lie_within_the_exact_range"),
     ],
 )
 def test_mistake_of_a_space_is_noticed(space: type[ShuffleNet], test: str) -> None:
@@ -174,7 +191,7 @@ class Remembers(SPOSSupernet):
         (ShuffleNet, Masks, "test_gradients_reach_exactly_the_weights_that_matter"),
         (ShuffleNet, Detaches, "test_gradients_reach_exactly_the_weights_that_matter"),
         (ShuffleNet, Remembers, "test_threads_do_not_disturb_each_other"),
-        (Undercharges, SPOSSupernet, "test_costs_are_those_of_the_extracted_subnet"),
+        (Undercharges, SPOSSupernet, "test_costs_are_those_of_the_network"),
     ],
 )
 def test_mistake_of_a_supernet_is_noticed(
@@ -184,7 +201,8 @@ def test_mistake_of_a_supernet_is_noticed(
         pass
 
     def run() -> None:
-        getattr(Suite(), test)(supernet=untrained(Suite.space))
+        Suite.net = untrained(Suite.space)
+        getattr(Suite(), test)()
 
     Broken = type("Broken", (space,), {"supernet": f"{__name__}:{supernet.__name__}"})
     Suite.space = Broken(**TINY)

@@ -7,56 +7,62 @@
     class TestMySupernet(SupernetConformance):
         space = MySpace()
 
-is all that a new one needs. Architectures are drawn by hypothesis (MacIver et al., 2019,
-https://doi.org/10.21105/joss.01891), which shrinks what fails to the simplest case; the same ones
-every time. The idea of shipping the tests of a contract is optuna's.
+is all that a new one needs. A space without a supernet has `NetworkConformance` for its networks.
+Architectures are drawn by hypothesis (MacIver et al., 2019, https://doi.org/10.21105/joss.01891),
+which shrinks what fails to the simplest case; the same ones every time. The idea of shipping the
+tests of a contract is optuna's.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import random
 import re
-from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 import pytest
-import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from collm_nas.architecture import Architecture, InvalidArchitecture, NothingFeasible
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.base import Supernet
-from collm_nas.testing.candidates import architectures, impostors_of, leaves_of
-from collm_nas.testing.networks import assert_same, noise, untrained
+from collm_nas.searchspace.base import Costs, SearchSpace
+from collm_nas.testing.candidates import architectures, impostors_of, leaves_of, many
+from collm_nas.testing.network_conformance import NetworkConformance, SupernetConformance
 from collm_nas.testing.schema import matches
 
+__all__ = ["NetworkConformance", "SearchSpaceConformance", "SupernetConformance"]
+
 ENUMERABLE = 20_000  # spaces up to this size are counted one by one
-UNHEALTHY = [HealthCheck.differing_executors, HealthCheck.too_slow]  # inherited tests are meant
-many = settings(
-    max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=UNHEALTHY
-)
-# Of what runs a network; shrinking would run large ones for minutes.
-few = settings(many, max_examples=8, phases=[Phase.explicit, Phase.generate])
+KEY = re.compile(r"[\w.%+-]{1,200}", re.ASCII)  # with a few words more, fit for a file name
+CONTEXTS = 20  # random architectures in which a change is tried
 
 
 class SearchSpaceConformance:
     """What every search space promises to strategies, archives and language models."""
 
     space: ClassVar[SearchSpace]
+    # Costs that are known from elsewhere: (an architecture as a model writes it, its costs), …
+    known_costs: ClassVar[Iterable[tuple[Any, Mapping[str, float]]]] = ()
+
+    def count_as_two(self, a: Architecture, b: Architecture) -> bool:
+        """Tell whether `a` and `b`, which cost the same, are two networks nevertheless.
+
+        Asked where a change that costs something elsewhere costs nothing, as if it had no effect.
+        """
+        return False
 
     @many
     @given(st.data())
     def test_what_it_writes_it_reads(self, data: st.DataObject) -> None:
         arch = data.draw(architectures(self.space))
         written = json.loads(json.dumps(self.space.encode(arch)))
-        assert self.space.decode(written) == arch
-        assert Architecture.of(json.loads(json.dumps(arch.to_json()))) == arch
+        read = self.space.decode(written)
+        assert read == arch, f"{arch} is written as {json.dumps(written)} and read as {read}"
+        stored = Architecture.of(json.loads(json.dumps(arch.to_json())))
+        assert stored == arch, f"{arch} comes back from an archive as {stored}"
 
     @many
     @given(st.data(), st.randoms(use_true_random=False))
@@ -64,59 +70,103 @@ class SearchSpaceConformance:
         self, data: st.DataObject, rng: random.Random
     ) -> None:
         arch = data.draw(architectures(self.space))
-        assert self.space.canonical(arch) == arch
-        assert self.space.build(self.space.full_genes(arch, rng)) == arch
+        final = self.space.canonical(arch)
+        assert final == arch, f"the canonical form of {arch}, itself canonical, is {final}"
+        genes = self.space.full_genes(arch, rng)
+        rebuilt = self.space.build(genes)
+        assert rebuilt == arch, f"inactive genes matter: {genes} builds {rebuilt}, not {arch}"
 
     @many
     @given(st.data())
-    def test_key_names_one_architecture(self, data: st.DataObject) -> None:
-        a, b = (data.draw(architectures(self.space)) for _ in range(2))
-        assert (self.space.key(a) == self.space.key(b)) == (a == b)
-        assert re.fullmatch(r"[\w.+-]+", self.space.key(a)), "a key must fit into a file name"
+    def test_a_change_that_costs_something_elsewhere_does_so_everywhere(
+        self, data: st.DataObject
+    ) -> None:
+        """A gene without effect, which `canonical` should blank, shows in the costs."""
+        arch = data.draw(architectures(self.space))
+        costs = self.space.costs(arch)
+        for v in self.space.variables:
+            for i, gene in enumerate(arch[v.name]):
+                for option in v.options if gene in v.options else ():
+                    other = self._changed(arch, v.name, i, option)
+                    if other == arch or self.space.costs(other) != costs:
+                        continue
+                    may_be_twins = not self.count_as_two(arch, other)
+                    twins = may_be_twins and self._costs_elsewhere(v.name, i, (gene, option))
+                    assert not twins, (
+                        f"one network twice? {arch} and {other} differ in {v.name}[{i}] and cost "
+                        f"the same, {_told(costs)}, though this change costs something in other "
+                        "architectures. If it has no effect here, `canonical` must map both to "
+                        "one; if these are two networks, say so in `count_as_two`"
+                    )
+
+    def test_keys_are_distinct_and_fit_into_file_names(self) -> None:
+        rng = random.Random("keys")
+        archs = [self.space.sample(rng) for _ in range(20)]
+        archs += [other for arch in archs for other in self.space.neighbours(arch)]
+        if self._encodings() <= ENUMERABLE:
+            archs += self.space.architectures()
+        known: dict[str, Architecture] = {}
+        for arch in archs:
+            key = self.space.key(arch)
+            other = known.setdefault(key, arch)
+            is_one = other == arch
+            assert is_one, f"one key for two architectures: {key} is {other} and {arch}"
+            assert KEY.fullmatch(key), (
+                f"a key must be 1 to 200 characters that fit into a file name (letters, digits, "
+                f"_ . % + -), got {key!r} for {arch}"
+            )
+
+    # -- costs ------------------------------------------------------------------------------
 
     @many
     @given(st.data())
     def test_costs_are_positive_numbers(self, data: st.DataObject) -> None:
         arch = data.draw(architectures(self.space))
         costs = self.space.costs(arch)
-        assert {"macs", "params"} <= {*costs}
-        assert all(math.isfinite(cost) and cost > 0 for cost in costs.values())
-        assert self.space.costs(arch) == costs
+        assert {"macs", "params"} <= {*costs}, f"macs and params are needed, got {[*costs]}"
+        for name, cost in costs.items():
+            assert math.isfinite(cost), f"{name} of {arch} must be a number, got {cost}"
+            assert cost > 0, f"{name} of {arch} must be positive, got {cost}"
+        again = self.space.costs(arch)
+        assert again == costs, f"{arch} costs {_told(costs)} and then {_told(again)}"
 
-    @many
-    @given(st.data(), st.integers(0, 2**32))
-    def test_variations_are_legal(self, data: st.DataObject, seed: int) -> None:
-        a, b = (data.draw(architectures(self.space)) for _ in range(2))
-        rng = random.Random(seed)
-        variations = [self.space.mutate(a, rng, rate) for rate in (0.1, 1.0)]
-        variations.append(self.space.mutate_one(a, rng))
-        for arch in [*variations, self.space.crossover(a, b, rng), self.space.sample(rng)]:
-            assert self.space.decode(self.space.encode(arch)) == arch
-        assert self.space.mutate(a, rng, 0.0) == a
-        assert self.space.crossover(a, a, rng) == a
+    def test_costs_are_those_that_are_known_from_elsewhere(self) -> None:
+        checked = 0
+        for written, known in self.known_costs:
+            checked += 1
+            costs = self.space.costs(self.space.decode(written))
+            for name, expected in known.items():
+                fits = name in costs and math.isclose(costs[name], expected, rel_tol=1e-9)
+                assert fits, (
+                    f"{name}: costs say {_number(costs.get(name))}, known_costs say "
+                    f"{_number(expected)}, of {json.dumps(written)}"
+                )
+        if not checked and not self.space.supernet:
+            warnings.warn(
+                f"nothing checks the costs of {self.space.name}: it has no supernet. Give "
+                "`known_costs`, or its networks to `NetworkConformance`",
+                stacklevel=1,
+            )
 
-    @many
-    @given(st.data())
-    def test_neighbours_are_other_legal_architectures(self, data: st.DataObject) -> None:
-        arch = data.draw(architectures(self.space))
-        neighbours = self.space.neighbours(arch)
-        assert neighbours
-        assert arch not in neighbours
-        assert len({*neighbours}) == len(neighbours)
-        assert all(self.space.decode(self.space.encode(n)) == n for n in neighbours)
-
-    def test_sampling_depends_on_the_generator_alone_and_reaches_every_option(self) -> None:
-        once, again = ([self.space.sample(rng) for _ in range(500)] for rng in _twins())
-        assert once == again
-        for v in self.space.variables:
-            assert {*v.options} <= {gene for arch in once for gene in arch[v.name]}
-
-    def test_size_counts_every_architecture_once(self) -> None:
-        encodings = math.prod(len(v.options) ** v.count for v in self.space.variables)
-        assert 0 < self.space.size() <= encodings
-        if encodings <= ENUMERABLE:
-            listed = list(self.space.architectures())
-            assert len({*listed}) == len(listed) == self.space.size()
+    def test_costs_lie_within_the_exact_range(self) -> None:
+        rng = random.Random("range")
+        enumerable = self._encodings() <= ENUMERABLE
+        archs = self.space.architectures() if enumerable else map(self.space.sample, [rng] * 500)
+        costs = [(arch, self.space.costs(arch)) for arch in archs]
+        for name in costs[0][1]:
+            if not (ends := self.space.cost_range(name)):
+                continue
+            for arch, found in costs:
+                assert ends[0] <= found[name] <= ends[1], (
+                    f"{name}: cost_range says {_number(ends[0])} to {_number(ends[1])}, costs say "
+                    f"{_number(found[name])} of {arch}"
+                )
+            if enumerable:
+                reached = min(c[name] for _, c in costs), max(c[name] for _, c in costs)
+                assert reached == ends, (
+                    f"{name}: cost_range says {_number(ends[0])} to {_number(ends[1])}, all "
+                    f"architectures have {_number(reached[0])} to {_number(reached[1])}"
+                )
 
     @pytest.mark.parametrize("metric", ["macs", "params"])
     def test_samples_lie_within_limits(self, metric: str) -> None:
@@ -126,12 +176,60 @@ class SearchSpaceConformance:
         for minimum, maximum in ((None, high), (low, None), (low, high)):
             arch = self.space.sample_within(rng, [(metric, minimum, maximum)])
             cost = self.space.costs(arch)[metric]
-            assert minimum is None or cost >= minimum
-            assert maximum is None or cost <= maximum
+            assert (minimum or cost) <= cost <= (maximum or cost), (
+                f"sample_within drew {arch} with {metric} {_number(cost)}, the limits were "
+                f"{_number(minimum)} to {_number(maximum)}"
+            )
 
     def test_impossible_limits_are_explained(self) -> None:
         with pytest.raises(NothingFeasible, match=r"macs.*\d.*limits"):
             self.space.sample_within(random.Random(0), [("macs", None, 1)])
+
+    # -- moving about -----------------------------------------------------------------------
+
+    @many
+    @given(st.data(), st.integers(0, 2**32))
+    def test_variations_are_legal(self, data: st.DataObject, seed: int) -> None:
+        a, b = (data.draw(architectures(self.space)) for _ in range(2))
+        rng = random.Random(seed)
+        variations = [self.space.mutate(a, rng, rate) for rate in (0.1, 1.0)]
+        variations.append(self.space.mutate_one(a, rng))
+        for arch in [*variations, self.space.crossover(a, b, rng), self.space.sample(rng)]:
+            self._check_legal(arch)
+        for name, same in (
+            ("mutate at rate 0", self.space.mutate(a, rng, 0.0)),
+            ("crossover with itself", self.space.crossover(a, a, rng)),
+        ):
+            assert same == a, f"{name} turns {a} into {same}"
+
+    @many
+    @given(st.data())
+    def test_neighbours_are_other_legal_architectures(self, data: st.DataObject) -> None:
+        arch = data.draw(architectures(self.space))
+        neighbours = self.space.neighbours(arch)
+        assert neighbours, f"{arch} has no neighbours"
+        assert arch not in neighbours, f"{arch} is among its own neighbours"
+        count = len({*neighbours})
+        assert count == len(neighbours), f"{len(neighbours)} neighbours of {arch}, {count} differ"
+        for neighbour in neighbours:
+            self._check_legal(neighbour)
+
+    def test_sampling_depends_on_the_generator_alone_and_reaches_every_option(self) -> None:
+        once, again = ([self.space.sample(rng) for _ in range(500)] for rng in _twins())
+        differing = [f"{a} and {b}" for a, b in zip(once, again, strict=True) if a != b][:1]
+        assert not differing, f"equal generators draw {differing[0]}"
+        for v in self.space.variables:
+            never = {*v.options} - {gene for arch in once for gene in arch[v.name]}
+            assert not never, f"500 samples never have {v.name} = {sorted(map(str, never))}"
+
+    def test_size_counts_every_architecture_once(self) -> None:
+        size, encodings = self.space.size(), self._encodings()
+        assert 0 < size <= encodings, f"size says {size:,}, there are {encodings:,} encodings"
+        if encodings <= ENUMERABLE:
+            listed = list(self.space.architectures())
+            count = len({*listed})
+            assert count == len(listed), f"architectures lists {len(listed):,}, {count:,} differ"
+            assert count == size, f"size says {size:,}, architectures lists {count:,}"
 
     # -- towards a language model -----------------------------------------------------------
 
@@ -146,9 +244,13 @@ class SearchSpaceConformance:
         answer = self.space.encode(data.draw(architectures(self.space)))
         holder, place = data.draw(st.sampled_from(leaves_of(answer)))
         holder[place] = data.draw(st.sampled_from(impostors_of(holder[place])))
-        with pytest.raises(InvalidArchitecture) as error:
-            self.space.decode(answer)
-        assert error.value.problems
+        problems: tuple[str, ...] = ()
+        try:
+            read = self.space.decode(answer)
+        except InvalidArchitecture as error:
+            problems, read = error.problems, None
+        assert read is None, f"{json.dumps(answer)} is no architecture, and is read as {read}"
+        assert problems, f"{json.dumps(answer)} is refused without a reason"
 
     @many
     @given(st.data())
@@ -160,25 +262,55 @@ class SearchSpaceConformance:
         holders[-1][0] = holders[-1][1] = "nonsense"
         with pytest.raises(InvalidArchitecture) as error:
             self.space.decode(answer)
-        assert len([p for p in error.value.problems if "nonsense" in p]) >= 2
+        told = [p for p in error.value.problems if "nonsense" in p]
+        assert len(told) >= 2, f"two values of {json.dumps(answer)} are wrong; told: {told}"
 
     @many
     @given(st.data())
     def test_schema_admits_what_it_writes(self, data: st.DataObject) -> None:
         arch = data.draw(architectures(self.space))
-        assert matches(json.loads(json.dumps(self.space.schema())), self.space.encode(arch))
-        assert not matches(self.space.schema(), {})
+        schema = json.loads(json.dumps(self.space.schema()))
+        written = self.space.encode(arch)
+        assert matches(schema, written), (
+            f"the schema does not admit {json.dumps(written)}: {json.dumps(schema)}"
+        )
+        assert not matches(schema, {}), f"the schema admits an empty object: {json.dumps(schema)}"
 
     def test_knowledge_shows_every_option_and_a_legal_example(self) -> None:
         text = self.space.knowledge()
         for word in self.space.vocabulary.values():
-            assert [label for label in word.told() if str(label) not in text] == []
-        assert any(self._is_legal(example) for example in re.findall(r"\{.*\}", text))
+            missing = [label for label in word.told() if str(label) not in text]
+            assert not missing, f"knowledge does not tell the options {missing} of {word.label}"
+        examples = re.findall(r"\{.*\}", text)
+        assert any(map(self._is_legal, examples)), f"no example of knowledge is legal: {examples}"
 
     def test_knowledge_is_reordered_by_a_seed_alone(self) -> None:
         told = [self.space.retold(seed).knowledge() for seed in range(5)]
-        assert told == [self.space.retold(seed).knowledge() for seed in range(5)]
-        assert len({*told}) > 1
+        again = [self.space.retold(seed).knowledge() for seed in range(5)]
+        assert told == again, "knowledge tells one order_seed in two ways"
+        assert len({*told}) > 1, "knowledge is the same for five order_seeds: use Word.told(seed)"
+
+    def _encodings(self) -> int:
+        return math.prod(len(v.options) ** v.count for v in self.space.variables)
+
+    def _changed(self, arch: Architecture, name: str, place: int, option: Any) -> Architecture:
+        genes = self.space.full_genes(arch, random.Random(str(arch)))
+        genes[name][place] = option
+        return self.space.build(genes)
+
+    def _costs_elsewhere(self, name: str, place: int, options: tuple[Any, Any]) -> bool:
+        """Tell whether some architecture's costs depend on which of two options a gene has."""
+        rng = random.Random("elsewhere")
+        for _ in range(CONTEXTS):
+            arch = self.space.sample(rng)
+            one, other = (self._changed(arch, name, place, option) for option in options)
+            if self.space.costs(one) != self.space.costs(other):
+                return True
+        return False
+
+    def _check_legal(self, arch: Architecture) -> None:
+        read = self.space.decode(self.space.encode(arch))
+        assert read == arch, f"{arch} is no architecture of the space: it is read as {read}"
 
     def _is_legal(self, text: str) -> bool:
         try:
@@ -188,143 +320,12 @@ class SearchSpaceConformance:
         return True
 
 
-class SupernetConformance:
-    """What every supernet promises to trainers and evaluators."""
-
-    space: ClassVar[SearchSpace]
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def supernet(cls) -> Supernet:
-        return untrained(cls.space)
-
-    @few
-    @given(st.data())
-    def test_extracted_subnet_computes_what_the_supernet_does(
-        self, supernet: Supernet, data: st.DataObject
-    ) -> None:
-        arch = data.draw(architectures(self.space))
-        images = self._images(arch)
-        assert_same(supernet.extract(arch)(images), supernet(images, arch))
-
-    @few
-    @given(st.data(), st.randoms(use_true_random=False))
-    def test_architectures_with_one_canonical_form_give_the_same_logits(
-        self, supernet: Supernet, data: st.DataObject, rng: random.Random
-    ) -> None:
-        arch = data.draw(architectures(self.space))
-        other = Architecture.of(self.space.full_genes(arch, rng))
-        images = self._images(arch)
-        logits = supernet(images, self.space.canonical(other))
-        assert torch.equal(logits, supernet(images, arch))
-
-    @few
-    @given(st.data())
-    def test_gradients_reach_exactly_the_weights_that_matter(
-        self, supernet: Supernet, data: st.DataObject
-    ) -> None:
-        arch = data.draw(architectures(self.space))
-        images = self._images(arch)
-        logits = _backward(supernet, images, arch)
-        subnet = supernet.extract(arch)
-        _backward(subnet, images)
-        # Dead inputs leave some weights of any network without a gradient.
-        assert _count_zeros(supernet) <= _count_zeros(subnet), (
-            "what a subnet does not use must get no gradient, not one of zeros"
-        )
-        nudged = copy.deepcopy(supernet)
-        with torch.no_grad():
-            for idle, weight in zip(supernet.parameters(), nudged.parameters(), strict=True):
-                nudge = 1e-10  # so small that it wakes up no dead unit
-                weight.add_(nudge if idle.grad is None else nudge * (idle.grad == 0))
-        assert_same(nudged(images, arch), logits, tolerance=1e-13)
-
-    @few
-    @given(st.data())
-    def test_costs_are_those_of_the_extracted_subnet(
-        self, supernet: Supernet, data: st.DataObject
-    ) -> None:
-        arch = data.draw(architectures(self.space))
-        subnet, costs = supernet.extract(arch), self.space.costs(arch)
-        assert sum(p.numel() for p in subnet.parameters()) == costs["params"]
-        counter = FlopCounterMode(display=False)
-        with counter, torch.no_grad():
-            subnet(self._images(arch)[:1])
-        # torch counts no biases; NAS-Bench-201 counts those of its linear layer, other spaces none
-        linear = [m for m in subnet.modules() if isinstance(m, nn.Linear) and m.bias is not None]
-        biases = sum(layer.out_features for layer in linear)
-        uncounted = costs["macs"] - counter.get_total_flops() / 2 - self.hidden_macs(subnet)
-        assert uncounted in (0, biases)
-
-    def hidden_macs(self, subnet: nn.Module) -> int:
-        """Return the multiply-adds that torch's counter does not see, e.g. of fused attention."""
-        return 0
-
-    def test_extracting_copies(self, supernet: Supernet) -> None:
-        before = copy.deepcopy(supernet.state_dict())
-        subnet = supernet.extract(self._example())
-        with torch.no_grad():
-            for weight in [*subnet.parameters(), *subnet.buffers()]:
-                weight.fill_(0)
-        after = supernet.state_dict()
-        assert [name for name in before if not torch.equal(before[name], after[name])] == []
-
-    def test_threads_do_not_disturb_each_other(self, supernet: Supernet) -> None:
-        rng = random.Random(0)
-        archs = [self.space.sample(rng) for _ in range(8)]
-        tasks = [(self._images(arch), arch) for arch in archs]
-        alone = [_logits(supernet, *task) for task in tasks]
-        with ThreadPoolExecutor(4) as pool:
-            together = list(pool.map(lambda task: _logits(supernet, *task), tasks))
-        assert all(map(torch.equal, alone, together))
-
-    def test_extracted_subnet_can_be_exported_and_compiled(self, supernet: Supernet) -> None:
-        arch = self._example()
-        subnet, images = supernet.extract(arch), self._images(arch)
-        expected = subnet(images)
-        assert_same(torch.export.export(subnet, (images,)).module()(images), expected)
-        torch.compiler.reset()
-        assert_same(torch.compile(subnet, backend="eager", fullgraph=True)(images), expected)
-
-    def test_extracted_subnet_runs_in_bf16_and_channels_last(self, supernet: Supernet) -> None:
-        arch = self._example()
-        subnet, images = supernet.extract(arch), self._images(arch)
-        expected = subnet(images)
-        assert_same(
-            subnet.to(memory_format=torch.channels_last)(
-                images.to(memory_format=torch.channels_last)
-            ),
-            expected,
-        )
-        half = subnet.bfloat16()(images.bfloat16())
-        assert half.dtype == torch.bfloat16
-        assert half.shape == expected.shape
-        assert half.isfinite().all()
-
-    def _example(self) -> Architecture:
-        return self.space.sample(random.Random("example"))
-
-    def _images(self, arch: Architecture) -> Tensor:
-        side = self.space.resolution(arch)
-        return noise(2, 3, side, side, seed=0)
+def _told(costs: Costs) -> str:
+    return ", ".join(f"{name} {_number(cost)}" for name, cost in costs.items())
 
 
-def _backward(network: nn.Module, *inputs: object) -> Tensor:
-    """Compute the logits, and the gradients of a number that depends on all of them."""
-    network.zero_grad(set_to_none=True)
-    logits: Tensor = network(*inputs)
-    (logits * noise(*logits.shape, seed=1)).sum().backward()  # type: ignore[no-untyped-call]
-    return logits
-
-
-def _count_zeros(network: nn.Module) -> int:
-    """Count the weights that got a gradient of nothing but zeros."""
-    return sum(p.grad is not None and not p.grad.any() for p in network.parameters())
-
-
-def _logits(supernet: Supernet, images: Tensor, arch: Architecture) -> Tensor:
-    with torch.no_grad():  # holds in this thread alone
-        return supernet.forward(images, arch)
+def _number(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:,.15g}"
 
 
 def _twins() -> tuple[random.Random, random.Random]:
