@@ -16,8 +16,10 @@ def main(cfg: DictConfig) -> None:
     from collm_nas.report.errors import told_plainly
     from collm_nas.report.sealed import test_accuracy
     from collm_nas.report.stored import read_runs
+    from collm_nas.settings import ComparisonSettings, check
 
     with told_plainly():
+        check(cfg, ComparisonSettings)
         runs = read_runs([Path(path) for path in cfg.runs])
         evaluations = comparison.common_evaluations(runs)
         test = test_accuracy(runs[0].space(), cfg.table) if cfg.table else None

@@ -13,8 +13,10 @@ def main(cfg: DictConfig) -> None:
     from collm_nas.compose import with_settings_of_run
     from collm_nas.evaluation import command
     from collm_nas.report.errors import told_plainly
+    from collm_nas.settings import EvaluationSettings, check
 
     with told_plainly():
+        check(cfg, EvaluationSettings)
         command.run(with_settings_of_run(cfg))
 
 

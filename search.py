@@ -13,9 +13,11 @@ def main(cfg: DictConfig) -> None:
     from collm_nas import session
     from collm_nas.compose import choose_llm, choose_run_dir, recorded
     from collm_nas.report.errors import told_plainly
+    from collm_nas.settings import SearchSettings, check
 
     with told_plainly():
         cfg = recorded(cfg) if cfg.replay else choose_llm(cfg)
+        check(cfg, SearchSettings)
         if cfg.estimate:
             from collm_nas.estimate import print_estimate
 

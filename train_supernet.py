@@ -10,11 +10,14 @@ from omegaconf import DictConfig
 @hydra.main(version_base="1.3", config_path="conf", config_name="train_supernet")
 def main(cfg: DictConfig) -> None:
     """Compose, build, train, report."""
-    from collm_nas import training
     from collm_nas.compose import choose_training_dir
     from collm_nas.report.errors import told_plainly
+    from collm_nas.settings import SupernetSettings, check
 
     with told_plainly():
+        check(cfg, SupernetSettings)
+        from collm_nas import training
+
         training.run(cfg, choose_training_dir(cfg))
 
 

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "collm_nas"
 LAYERS = [
-    {"architecture", "files", "hints", "unpickling"},
+    {"architecture", "files", "hints", "unpickling", "ranges", "arguments"},
     {"searchspace", "llm", "run", "data"},
     {"problem", "supernet"},
     {"archive", "evaluator"},
@@ -20,7 +20,7 @@ LAYERS = [
     {"search", "logger"},
     {"report"},
     {"session", "training"},
-    {"evaluation", "estimate", "compose", "testing", "__init__"},
+    {"evaluation", "estimate", "compose", "settings", "testing", "__init__"},
 ]
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)
 WITHOUT_TORCH = ("searchspace", "strategy", "llm", "search", "archive", "problem", "session")

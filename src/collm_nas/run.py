@@ -20,6 +20,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from collm_nas.arguments import key_of, node_problems
 from collm_nas.files import write_atomically
 
 MISSING = "(not set)"
@@ -53,14 +54,20 @@ def build(node: DictConfig, **runtime: Any) -> Any:
     They bypass `instantiate`, which would copy a dataclass into a config and lose its methods.
 
     Raises:
-        UserError: the node has keys that its class does not take, or lacks some.
-        ValueError: a value is wrong.
+        UserError: the node has keys that its class does not take, lacks some, or holds values of
+            the wrong type or range; all the problems at once.
+        ValueError: values do not fit each other, or to what is in files.
     """
+    key = getattr(node, "_get_full_key", lambda _: "")(None)
+    settings: Any = node
+    if OmegaConf.is_config(node):
+        settings = OmegaConf.to_container(node, resolve=True)
+    if found := node_problems(settings, given=runtime):
+        raise UserError("\n".join(p.told(key_of((*filter(None, [key]), *p.path))) for p in found))
     try:
         factory = instantiate(node, _partial_=True, _convert_="all")
         return factory(**runtime)
     except (TypeError, InstantiationException) as error:
-        key = getattr(node, "_get_full_key", lambda _: "")(None) or node.get("_target_")
         raise UserError(
             f"config node `{key}` does not fit {node.get('_target_')}: {error}"
         ) from error

@@ -14,6 +14,7 @@ from typing import Literal
 from collm_nas.architecture import Architecture, InvalidArchitecture
 from collm_nas.archive import Archive, Record, Round
 from collm_nas.problem import EvaluationFailed, Evaluator, Problem
+from collm_nas.ranges import Count, MaybeInfinite
 from collm_nas.strategy.base import Proposal, SearchStrategy
 
 ConstraintMode = Literal["feedback", "prefilter"]
@@ -30,19 +31,10 @@ class Budget:
         idle_rounds: stop after so many rounds in a row without a new evaluation.
     """
 
-    evaluations: int
-    rounds: int
-    target: float = math.inf
-    idle_rounds: int = 20
-
-    def __post_init__(self) -> None:
-        problems = [
-            f"budget.{name} must be at least 1, got {value}"
-            for name, value in vars(self).items()
-            if name != "target" and value < 1
-        ]
-        if problems:
-            raise ValueError("\n".join(problems))
+    evaluations: Count
+    rounds: Count
+    target: MaybeInfinite = math.inf
+    idle_rounds: Count = 20
 
     def spent(self, archive: Archive) -> str:
         """Say why the search is over; empty if it is not."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -38,7 +38,7 @@ from collm_nas.report.integrity import check_files, read_result
 from collm_nas.report.ranking import ranked
 from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
 from collm_nas.run import Stopped, UserError, build, environment, open_run
-from collm_nas.search import Budget, ConstraintMode, run_search
+from collm_nas.search import Budget, run_search
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import SearchStrategy
 
@@ -108,7 +108,6 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
         UserError: a setting is wrong, or a file of the run is damaged.
     """
     try:
-        _check_loop(cfg.constraint_mode, cfg.workers)
         space: SearchSpace = build(cfg.searchspace)
         evaluator = CachedEvaluator(
             build(cfg.evaluator, space=space), run_dir / "evaluations.jsonl"
@@ -133,17 +132,6 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def _check_loop(constraint_mode: str, workers: int) -> None:
-    problems = []
-    if constraint_mode not in get_args(ConstraintMode):
-        modes = " or ".join(get_args(ConstraintMode))
-        problems.append(f"constraint_mode must be {modes}, got {constraint_mode!r}")
-    if workers < 1:
-        problems.append(f"workers must be at least 1, got {workers}")
-    if problems:
-        raise ValueError("\n".join(problems))
 
 
 def build_problem(cfg: DictConfig, space: SearchSpace, objective: str) -> Problem:

@@ -35,7 +35,8 @@ from collm_nas.recipe.base import Phase, Recipe
 from collm_nas.recipe.checkpoints import Diverged
 from collm_nas.recipe.draws import key
 from collm_nas.recipe.fit import check
-from collm_nas.recipe.phases import Interrupted, Job, Pace, run_phases, save_network
+from collm_nas.recipe.pace import Pace
+from collm_nas.recipe.phases import Interrupted, Job, run_phases, save_network
 from collm_nas.recipe.validation import Anchors
 from collm_nas.run import Stopped, UserError, build, environment, open_run
 from collm_nas.searchspace.base import SearchSpace
@@ -102,8 +103,6 @@ def build_job(cfg: DictConfig, run_dir: Path) -> Job:
     space: SearchSpace = build(cfg.searchspace)
     recipe: Recipe = build(cfg.recipe)
     data: ImageData = build(cfg.data)
-    if cfg.keep not in ("best", "last"):
-        raise ValueError(f"keep must be best or last, got {cfg.keep!r}")
     check(recipe, space)
     check_classes(space, data)
     anchors_of = partial(_anchors, cfg, space, data, recipe)

@@ -10,23 +10,36 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from annotated_types import Ge, Le
 from filelock import FileLock
+from pydantic import AfterValidator
 
 from collm_nas.architecture import Architecture
 from collm_nas.files import Journal
 from collm_nas.hardware.timing import Pace, Timing, time_calls
 from collm_nas.problem import Metrics
+from collm_nas.ranges import Text
 from collm_nas.searchspace.base import SearchSpace
 
 if TYPE_CHECKING:
     from collm_nas.supernet.base import Supernet
 
 Engine = Literal["torch", "onnxruntime"]
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError(f"must be cpu, cuda or cuda:N, got {name!r}")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_device)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class Setting:
         batch: images at a time; the latency is that of the whole batch.
 
     Raises:
-        ValueError: a value is wrong; all the problems at once.
+        ValueError: the engine does not run on the device.
     """
 
     engine: Engine
@@ -49,21 +62,8 @@ class Setting:
     batch: int
 
     def __post_init__(self) -> None:
-        problems = [
-            f"hardware.{name} must be at least 1, got {getattr(self, name)}"
-            for name in ("cores", "batch")
-            if getattr(self, name) < 1
-        ]
-        kind = self.device.partition(":")[0]
-        if self.engine not in get_args(Engine):
-            engines = " or ".join(get_args(Engine))
-            problems.append(f"hardware.engine must be {engines}, got {self.engine!r}")
-        if kind not in ("cpu", "cuda"):
-            problems.append(f"hardware.device must be cpu or cuda, got {self.device!r}")
-        elif self.engine == "onnxruntime" and kind != "cpu":
-            problems.append("hardware.engine=onnxruntime measures on hardware.device=cpu only")
-        if problems:
-            raise ValueError("\n".join(problems))
+        if self.engine == "onnxruntime" and self.device != "cpu":
+            raise ValueError("hardware.engine=onnxruntime measures on hardware.device=cpu only")
 
 
 class MeasuredLatency:
@@ -86,13 +86,13 @@ class MeasuredLatency:
         self,
         space: SearchSpace,
         engine: Engine,
-        device: str,
-        cores: int,
-        batch: int,
-        warmup: int,
-        repeats: int,
-        minimum_ms: float,
-        cache: str | None = None,
+        device: Device,
+        cores: Annotated[int, Ge(1), Le(1024)],
+        batch: Annotated[int, Ge(1), Le(4096)],
+        warmup: Annotated[int, Ge(0), Le(10_000)],
+        repeats: Annotated[int, Ge(2), Le(10_000)],
+        minimum_ms: Annotated[float, Ge(0), Le(60_000)],
+        cache: Text | None = None,
     ) -> None:
         if not space.supernet:
             raise ValueError(f"the search space {space.name} has no networks to measure")

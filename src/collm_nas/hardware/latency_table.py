@@ -12,6 +12,7 @@ from pathlib import Path
 from collm_nas.architecture import Architecture
 from collm_nas.hardware.blocks import block_names, covering
 from collm_nas.problem import Metrics
+from collm_nas.ranges import Text
 from collm_nas.searchspace.base import SearchSpace
 
 
@@ -26,7 +27,7 @@ class LatencyTable:
         ValueError: another space, or no such table.
     """
 
-    def __init__(self, space: SearchSpace, table: str) -> None:
+    def __init__(self, space: SearchSpace, table: Text) -> None:
         self.space = space
         path = Path(table).expanduser()
         try:

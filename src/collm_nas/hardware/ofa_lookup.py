@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from collm_nas.architecture import Architecture
 from collm_nas.problem import Metrics
+from collm_nas.ranges import Text
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.searchspace.mobilenet import MobileNet
 from collm_nas.searchspace.mobilenet_skeleton import BlockSlot, Skeleton, hidden_width
@@ -34,7 +35,7 @@ class OFALookup:
         ValueError: another space, a table that is missing, or layers that a table lacks.
     """
 
-    def __init__(self, space: SearchSpace, tables: str) -> None:
+    def __init__(self, space: SearchSpace, tables: Text) -> None:
         if not isinstance(space, MobileNet):
             raise ValueError(f"hardware=ofa_lookup is for searchspace=mobilenet, got {space.name}")
         self.space = space

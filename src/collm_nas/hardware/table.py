@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import MinLen
 
 from collm_nas.architecture import Architecture
 from collm_nas.evaluator.tables.columns import read_columns, suffix_of
@@ -21,6 +24,7 @@ from collm_nas.evaluator.tables.table import (
     name_of,
 )
 from collm_nas.problem import Metrics
+from collm_nas.ranges import Text
 from collm_nas.searchspace.base import SearchSpace
 
 
@@ -36,7 +40,9 @@ class TableCosts:
         ValueError: another space, or a table that lacks a column, a cell or a number.
     """
 
-    def __init__(self, space: SearchSpace, table: str, columns: Sequence[str]) -> None:
+    def __init__(
+        self, space: SearchSpace, table: Text, columns: Annotated[Sequence[Text], MinLen(1)]
+    ) -> None:
         self.space = as_benchmark(space)
         path = Path(table).expanduser()
         if not suffix_of(path):

@@ -15,12 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from time import monotonic
-from typing import Any, Literal, NotRequired, cast
+from typing import Annotated, Any, Literal, NotRequired, cast
 
+from annotated_types import Ge
 from typing_extensions import TypedDict
 
 from collm_nas.files import Journal
 from collm_nas.llm.base import JSON, SCRIPTED, CapReached, ChatModel, Message, Reply, Usage
+from collm_nas.ranges import NotNegative
 
 
 class MessageLine(TypedDict):
@@ -87,19 +89,10 @@ class Caps:
         seconds: spent on waiting for answers.
     """
 
-    calls: int | None = None
-    tokens: int | None = None
-    usd: float | None = None
-    seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        problems = [
-            f"caps.{name} must be at least 0, or null for no cap, got {cap}"
-            for name, cap in vars(self).items()
-            if cap is not None and cap < 0
-        ]
-        if problems:
-            raise ValueError("\n".join(problems))
+    calls: Annotated[int, Ge(0)] | None = None
+    tokens: Annotated[int, Ge(0)] | None = None
+    usd: NotNegative | None = None
+    seconds: NotNegative | None = None
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,14 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock, Timer
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le
 
 from collm_nas.llm.base import JSON, LLMUnavailable, Message, Reply
 from collm_nas.llm.openai import OpenAIChat
 from collm_nas.llm.weights import find_weights, sha256_of
+from collm_nas.ranges import MANY, Seed, Share, Text
 
 SLOTS = 2  # one for each role, so that neither pushes the other's prompt out of the cache
 START_TIMEOUT_S = 300.0  # reading a large file from a slow disk
@@ -52,15 +56,15 @@ class LocalChat:
 
     def __init__(
         self,
-        path: str = "smollm2-135m",
+        path: Text = "smollm2-135m",
         *,
-        temperature: float,
-        min_p: float,
-        max_tokens: int,
-        seed: int,
-        n_ctx: int = 8192,
-        threads: int | None = None,
-        timeout_s: float = 600.0,
+        temperature: Annotated[float, Ge(0), Le(10)],
+        min_p: Share,
+        max_tokens: Annotated[int, Ge(1), Le(MANY)],
+        seed: Seed,
+        n_ctx: Annotated[int, Ge(64), Le(4 * MANY)] = 8192,
+        threads: Annotated[int, Ge(1), Le(1024)] | None = None,
+        timeout_s: Annotated[float, Gt(0), Le(MANY)] = 600.0,
     ) -> None:
         self.path = find_weights(path)
         if find_spec("xllamacpp") is None:

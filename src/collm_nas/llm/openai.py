@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from time import sleep
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from collm_nas.llm.address import url_problems
 from collm_nas.llm.advice import LONGEST_WAIT_S, advice
@@ -25,10 +27,12 @@ from collm_nas.llm.base import JSON, SCRIPTED, LLMUnavailable, Message, Reply, U
 from collm_nas.llm.keys import scrub
 from collm_nas.llm.prices import is_private, price
 from collm_nas.llm.transport import Body, Failure, post
+from collm_nas.ranges import Seed, Text
 
 if TYPE_CHECKING:
     import openai
 
+Tokens = Annotated[int, Ge(1), Le(100_000_000)]
 Format = Literal["json_schema", "json_object", "text"]
 
 FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "text")  # strictest first
@@ -63,22 +67,22 @@ class OpenAIChat:
 
     def __init__(
         self,
-        model: str,
-        base_url: str | None = None,
-        api_key_env: str | None = "OPENAI_API_KEY",
+        model: Text,
+        base_url: Text | None = None,
+        api_key_env: Text | None = "OPENAI_API_KEY",
         *,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        max_completion_tokens: int | None = None,
-        reasoning_effort: str | None = None,
-        seed: int | None = None,
+        temperature: Annotated[float, Ge(0), Le(10)] | None = None,
+        top_p: Annotated[float, Gt(0), Le(1)] | None = None,
+        max_tokens: Tokens | None = None,
+        max_completion_tokens: Tokens | None = None,
+        reasoning_effort: Text | None = None,
+        seed: Seed | None = None,
         extra_body: Mapping[str, Any] | None = None,
         structured: Format | Literal["auto"] = "auto",
         answer_in: Literal["reasoning"] | None = None,
-        idempotency_header: str | None = None,
-        timeout_s: float = 600.0,
-        retries: int = 6,
+        idempotency_header: Text | None = None,
+        timeout_s: Annotated[float, Gt(0), Le(1_000_000)] = 600.0,
+        retries: Annotated[int, Ge(0), Le(100)] = 6,
     ) -> None:
         self.name = model
         self.is_language_model = not model.startswith(SCRIPTED)
@@ -101,7 +105,8 @@ class OpenAIChat:
         self.retries = retries
         self._refused: set[Format] = set()  # response formats that the server does not know
         self._reached = False  # whether the server has answered
-        _check(base_url, structured, timeout_s, retries)
+        if base_url and (problems := url_problems(base_url, "llm.model.base_url")):
+            raise ValueError("; ".join(problems))
 
     @property
     def settings(self) -> JSON:
@@ -253,19 +258,6 @@ class OpenAIChat:
             unread=content.unread,
             failures=failed,
         )
-
-
-def _check(base_url: str | None, structured: str, timeout_s: float, retries: int) -> None:
-    problems = [] if base_url is None else url_problems(base_url, "llm.model.base_url")
-    if structured not in ("auto", *FORMATS):
-        known = ", ".join(FORMATS)
-        problems.append(f"llm.model.structured must be one of auto, {known}, got {structured!r}")
-    if timeout_s <= 0:
-        problems.append(f"llm.model.timeout_s must be positive, got {timeout_s}")
-    if retries < 0:
-        problems.append(f"llm.model.retries must be at least 0, got {retries}")
-    if problems:
-        raise ValueError("\n".join(problems))
 
 
 def _response_format(format_: Format, schema: JSON | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from collm_nas.llm.base import JSON, LLMUnavailable, Message, Reply
 from collm_nas.llm.ledger import CallLine, MessageLine, open_calls, reply_of
+from collm_nas.ranges import Text
 
 LEDGER = "llm_calls.jsonl"
 
@@ -28,7 +29,7 @@ class ReplayChat:
         CorruptFile: a line of it is not a recorded call.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: Text) -> None:
         self.path = Path(run) / LEDGER if Path(run).is_dir() else Path(run)
         if not self.path.is_file():
             raise ValueError(

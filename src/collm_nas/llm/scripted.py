@@ -12,6 +12,7 @@ from collm_nas.llm.base import JSON, Message, Reply, Usage
 from collm_nas.llm.personas.base import Space
 from collm_nas.llm.personas.cast import PERSONAS, ask, label, tokens
 from collm_nas.llm.personas.faults import FAULTY
+from collm_nas.ranges import Seed, Text
 
 
 class ScriptedChat:
@@ -27,7 +28,7 @@ class ScriptedChat:
 
     is_language_model = False
 
-    def __init__(self, space: Space, persona: str = "sensible", seed: int = 0) -> None:
+    def __init__(self, space: Space, persona: Text = "sensible", seed: Seed = 0) -> None:
         if persona in FAULTY:
             raise ValueError(
                 f"llm.model.persona={persona} fails on the way, so it needs a server: "

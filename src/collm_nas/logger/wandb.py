@@ -14,6 +14,7 @@ from uuid import uuid4
 from collm_nas.archive import Archive
 from collm_nas.logger.base import Snapshot
 from collm_nas.problem import costs_of
+from collm_nas.ranges import Text
 
 COLUMNS: list[str | int] = [
     "round",
@@ -34,11 +35,11 @@ class WandbLogger:
         run_dir: Path,
         rounds: int,
         config: Mapping[str, Any],
-        project: str,
-        entity: str | None,
-        group: str,
-        job_type: str,
-        tags: Sequence[str],
+        project: Text,
+        entity: Text | None,
+        group: Text,
+        job_type: Text,
+        tags: Sequence[Text],
     ) -> None:
         import wandb
 

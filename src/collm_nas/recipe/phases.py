@@ -23,6 +23,7 @@ from collm_nas.recipe.base import LARGEST, Phase, Recipe
 from collm_nas.recipe.checkpoints import Checkpoints, read_checkpoint
 from collm_nas.recipe.draws import key
 from collm_nas.recipe.loader import AugmentedImages, StepBatches, batches
+from collm_nas.recipe.pace import Pace
 from collm_nas.recipe.training import SupernetTraining, Teacher
 from collm_nas.recipe.validation import Anchors, Validation, open_rows
 from collm_nas.recipe.watching import Watching
@@ -34,30 +35,6 @@ from collm_nas.supernet.ofa import OFASupernet, sort_channels
 
 PROCESSES = "processes"  # a file of a run: how many train, where weights depend on it
 FINISHED = "finished"  # a file of a phase that is done: how many steps it took
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How often something happens while a phase trains.
-
-    Args:
-        validate_every_epochs: measure the anchors; they are measured at the end of a phase, too.
-        log_every_steps: log loss, learning rate and rate.
-        checkpoint_every_steps: write `last.ckpt`.
-        checkpoint_every_seconds: the same, by time.
-    """
-
-    validate_every_epochs: float = 1.0
-    log_every_steps: int = 50
-    checkpoint_every_steps: int = 1000
-    checkpoint_every_seconds: float = 300.0
-
-    def __post_init__(self) -> None:
-        wrong = [
-            f"pace.{name} must be positive, got {n}" for name, n in vars(self).items() if n <= 0
-        ]
-        if wrong:
-            raise ValueError("\n".join(wrong))
 
 
 @dataclass(frozen=True)

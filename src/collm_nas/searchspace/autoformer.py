@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
 from collm_nas.architecture import Architecture, InvalidArchitecture, NothingFeasible
+from collm_nas.ranges import Count, Seed, Side
 from collm_nas.searchspace.activations import BYTES_PER_VALUE
 from collm_nas.searchspace.autoformer_sampling import STEP, ExactSampler, Totals
 from collm_nas.searchspace.base import (
@@ -105,16 +106,16 @@ class AutoFormer(SearchSpace):
         size: str | Mapping[str, Sequence[float]] = "tiny",
         profile: Literal["paper", "repo"] = "paper",
         names: Literal["official", "opaque"] = "official",
-        order_seed: int | None = None,
-        resolution: int = 224,
-        patch_size: int = 16,
-        num_classes: int = 1000,
+        order_seed: Seed | None = None,
+        resolution: Side = 224,
+        patch_size: Side = 16,
+        num_classes: Count = 1000,
     ) -> None:
         self.choices = c = _choices(size, profile)
-        if min(resolution, patch_size, num_classes) < 1 or resolution % patch_size:
+        if resolution % patch_size:
             raise ValueError(
-                "searchspace.resolution, patch_size and num_classes must be positive, the first a "
-                f"multiple of the second, got {resolution}, {patch_size} and {num_classes}"
+                "searchspace.resolution must be a multiple of searchspace.patch_size, "
+                f"{patch_size}, got {resolution}"
             )
         self.published_size = size if isinstance(size, str) else None
         self.side = resolution

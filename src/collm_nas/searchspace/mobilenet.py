@@ -8,12 +8,14 @@ experiments on a CPU is the same code with smaller arguments.
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
+
+from annotated_types import Ge, Gt, Le
 
 from collm_nas.architecture import Architecture
+from collm_nas.ranges import Count, Seed
 from collm_nas.searchspace.activations import BYTES_PER_VALUE
 from collm_nas.searchspace.base import Costs, SearchSpace, Variable
 from collm_nas.searchspace.mobilenet_costs import (
@@ -51,16 +53,16 @@ class MobileNet(SearchSpace):
 
     def __init__(
         self,
-        width: float = 1.2,
+        width: Annotated[float, Gt(0), Le(100)] = 1.2,
         resolutions: Sequence[int] = TUTORIAL_RESOLUTIONS,
-        num_classes: int = 1000,
+        num_classes: Count = 1000,
         names: Literal["official", "opaque"] = "official",
-        order_seed: int | None = None,
-        base_widths: Sequence[int] = BASE_WIDTHS,
+        order_seed: Seed | None = None,
+        base_widths: Sequence[Annotated[int, Ge(1), Le(65_536)]] = BASE_WIDTHS,
         choices: Mapping[str, Sequence[int]] = CHOICES,
     ) -> None:
         if problems := [
-            *_wrong_skeleton(width, num_classes, base_widths),
+            *_wrong_skeleton(base_widths),
             *_wrong_numbers("resolutions", resolutions, range(8, 10_000)),
             *_wrong_choices(choices),
         ]:
@@ -263,13 +265,9 @@ class MobileNet(SearchSpace):
         return f"{first}-{last}" if last > first else f"{first}"
 
 
-def _wrong_skeleton(width: float, num_classes: int, base_widths: Sequence[int]) -> list[str]:
+def _wrong_skeleton(base_widths: Sequence[int]) -> list[str]:
     problems = []
-    if not (math.isfinite(width) and width > 0):
-        problems.append(f"searchspace.width must be a positive number, got {width}")
-    if num_classes < 1:
-        problems.append(f"searchspace.num_classes must be at least 1, got {num_classes}")
-    if not 5 <= len(base_widths) <= len(BASE_WIDTHS) or min(base_widths) < 1:
+    if not 5 <= len(base_widths) <= len(BASE_WIDTHS):
         problems.append(
             "searchspace.base_widths must be 5 to 9 numbers of channels (stem, block 0, one to "
             f"five stages, final expansion, feature mix), got {list(base_widths)}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from collm_nas.architecture import Architecture, InvalidArchitecture
+from collm_nas.ranges import Seed
 from collm_nas.searchspace.base import Costs, SearchSpace, Variable, shorten, wrong_keys
 from collm_nas.searchspace.codeword import all_words_except
 from collm_nas.searchspace.vocabulary import Vocabulary, Word, codes
@@ -44,6 +45,7 @@ class Dataset:
     resolution: int  # pixels
 
 
+DatasetName = Literal["cifar10", "cifar100", "imagenet16-120"]
 DATASETS = {
     "cifar10": Dataset("CIFAR-10", 10, 32),
     "cifar100": Dataset("CIFAR-100", 100, 32),
@@ -68,14 +70,10 @@ class NASBench201(SearchSpace):
 
     def __init__(
         self,
-        dataset: str = "cifar10",
+        dataset: DatasetName = "cifar10",
         names: Literal["official", "short", "opaque"] = "official",
-        order_seed: object = None,
+        order_seed: Seed | None = None,
     ) -> None:
-        if dataset not in DATASETS:
-            raise ValueError(
-                f"searchspace.dataset must be one of {', '.join(DATASETS)}, got {dataset!r}"
-            )
         self.dataset = dataset
         self.num_classes = DATASETS[dataset].classes
         super().__init__([Variable("op", OPERATIONS, len(EDGES))], names, order_seed)

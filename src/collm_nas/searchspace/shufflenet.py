@@ -12,9 +12,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le, MinLen
 
 from collm_nas.architecture import Architecture, NothingFeasible
+from collm_nas.ranges import Count, Seed, Side
 from collm_nas.searchspace.activations import BYTES_PER_VALUE, largest_pair
 from collm_nas.searchspace.additive import AdditiveCost
 from collm_nas.searchspace.base import Bounds, Costs, SearchSpace, Variable, describe, first_within
@@ -104,11 +107,11 @@ class ShuffleNet(SearchSpace):
     def __init__(
         self,
         names: Literal["official", "opaque"] = "official",
-        order_seed: int | None = None,
-        repeats: Sequence[int] = (4, 4, 8, 4),
-        channels: Sequence[int] = (16, 64, 160, 320, 640, 1024),
-        num_classes: int = 1000,
-        resolution: int = 224,
+        order_seed: Seed | None = None,
+        repeats: Annotated[Sequence[Annotated[int, Ge(1), Le(100)]], MinLen(1)] = (4, 4, 8, 4),
+        channels: Sequence[Annotated[int, Ge(1), Le(65_536)]] = (16, 64, 160, 320, 640, 1024),
+        num_classes: Count = 1000,
+        resolution: Side = 224,
     ) -> None:
         _check(repeats, channels)
         self.repeats = tuple(repeats)
@@ -306,10 +309,6 @@ def _check(repeats: Sequence[int], channels: Sequence[int]) -> None:
     stages = list(channels[:-1])
     if any(width % 2 for width in stages) or any(b <= a for a, b in pairwise(stages)):
         problems.append(f"searchspace.channels must be even and grow by stage, got {stages}")
-    if not repeats or min(repeats) < 1:
-        problems.append(
-            f"searchspace.repeats must be at least 1 for each stage, got {list(repeats)}"
-        )
     if problems:
         raise ValueError("\n".join(problems))
 

@@ -10,11 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from annotated_types import Ge, Le
+from pydantic import AfterValidator
+from typing_extensions import TypedDict
 
 from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive
 from collm_nas.llm.base import ChatModel, Message
+from collm_nas.ranges import CountOrZero
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
 from collm_nas.strategy.base import Proposal
@@ -22,6 +27,23 @@ from collm_nas.strategy.reading import WRAPPER, contains_objects, read_proposals
 
 # (the space as it is told, the request that ends the prompt) -> messages
 Prompt = Callable[[SearchSpace, str], list[Message]]
+
+
+def _range(text: str) -> str:
+    low, _, high = text.partition("-")
+    if not re.fullmatch(r"[1-9]\d{0,2}-[1-9]\d{0,2}", text) or int(low) > int(high):
+        raise ValueError(f"must be a number or a range like 10-20, got {text!r}")
+    return text
+
+
+Candidates = Annotated[int, Ge(1), Le(999)] | Annotated[str, AfterValidator(_range)]
+
+
+class Manner(TypedDict):
+    """The part of how a model is asked that depends on the model; see `Asking`."""
+
+    one_by_one: NotRequired[bool]
+    examples: NotRequired[CountOrZero]
 
 
 @dataclass(frozen=True)
@@ -37,16 +59,9 @@ class Asking:
 
     model: ChatModel
     seed: int
-    candidates: int | str
+    candidates: Candidates
     one_by_one: bool = False
     examples: int = 0
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[1-9]\d*(-[1-9]\d*)?", str(self.candidates)):
-            raise ValueError(
-                f"strategy.candidates must be a number or a range like 10-20, "
-                f"got {self.candidates!r}"
-            )
 
     def ask(
         self, space: SearchSpace, archive: Archive, prompt: Prompt, purpose: str

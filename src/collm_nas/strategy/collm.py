@@ -8,15 +8,15 @@ the archive, retold as the dialogue that it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from collm_nas.archive import Archive, Round
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.problem import Problem
+from collm_nas.ranges import MaybeInfinite, Seed
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
-from collm_nas.strategy.asking import Asking
+from collm_nas.strategy.asking import Asking, Candidates, Manner
 from collm_nas.strategy.base import Batch
 
 MAX_STRATEGY = 20_000  # characters: it is retold in every round, and a model may run wild
@@ -41,13 +41,13 @@ class CoLLM:
     def __init__(
         self,
         problem: Problem,
-        seed: int,
+        seed: Seed,
         navigator: ChatModel,
         generator: ChatModel,
-        candidates: int | str,
-        asking: Mapping[str, Any],
-        prompts: str = "paper",
-        target: float = math.inf,
+        candidates: Candidates,
+        asking: Manner,
+        prompts: Literal["paper", "brief"] = "paper",
+        target: MaybeInfinite = math.inf,
         navigator_memory: bool = True,
         generator_memory: bool = False,
         report_rejected: bool = False,

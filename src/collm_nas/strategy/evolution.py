@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
+from collm_nas.ranges import MANY, CountOrZero, Seed, Share
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import Batch, round_rng
 from collm_nas.strategy.untried import untried
@@ -38,12 +42,12 @@ class Evolution:
     def __init__(
         self,
         problem: Problem,
-        seed: int,
-        population: int,
-        parents: int,
-        mutants: int,
-        crossovers: int,
-        mutation_rate: float | Mapping[str, float],
+        seed: Seed,
+        population: Annotated[int, Ge(2), Le(MANY)],
+        parents: Annotated[int, Ge(2), Le(MANY)],
+        mutants: CountOrZero,
+        crossovers: CountOrZero,
+        mutation_rate: Share | Mapping[str, Share],
     ) -> None:
         problems = _misfits(population, parents, problem.space, mutation_rate)
         if problems:

@@ -6,15 +6,17 @@ from worse to better, it writes the next ones. Parents are drawn anew in every r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from collm_nas.archive import Archive
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.problem import Problem
+from collm_nas.ranges import MANY, Count, Seed
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
-from collm_nas.strategy.asking import Asking
+from collm_nas.strategy.asking import Asking, Candidates, Manner
 from collm_nas.strategy.base import Batch, round_rng
 
 
@@ -30,12 +32,12 @@ class EvoPrompting:
     def __init__(
         self,
         problem: Problem,
-        seed: int,
+        seed: Seed,
         llm: ChatModel,
-        candidates: int | str,
-        asking: Mapping[str, Any],
-        population: int,
-        parents: int,
+        candidates: Candidates,
+        asking: Manner,
+        population: Annotated[int, Ge(2), Le(MANY)],
+        parents: Count,
     ) -> None:
         self.problem = problem
         self.seed = seed

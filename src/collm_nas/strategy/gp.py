@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive, Record
 from collm_nas.problem import Problem
+from collm_nas.ranges import Count, NotNegative, Seed
 from collm_nas.searchspace.encoding import Features, one_hot
 from collm_nas.strategy.base import Batch, round_rng
 from collm_nas.strategy.untried import SMALL, known, untried
@@ -40,7 +41,12 @@ class GaussianProcess:
     """
 
     def __init__(
-        self, problem: Problem, seed: int, initial: int, exploration: float, batch_size: int
+        self,
+        problem: Problem,
+        seed: Seed,
+        initial: Count,
+        exploration: NotNegative,
+        batch_size: Count,
     ) -> None:
         self.problem = problem
         self.seed = seed

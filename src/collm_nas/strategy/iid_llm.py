@@ -6,15 +6,13 @@ Baselines are Competitive with Code Evolution", 2026, https://arxiv.org/abs/2602
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from collm_nas.archive import Archive
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.problem import Problem
+from collm_nas.ranges import Seed
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
-from collm_nas.strategy.asking import Asking
+from collm_nas.strategy.asking import Asking, Candidates, Manner
 from collm_nas.strategy.base import Batch
 
 
@@ -24,10 +22,10 @@ class IIDLLM:
     def __init__(
         self,
         problem: Problem,
-        seed: int,
+        seed: Seed,
         llm: ChatModel,
-        candidates: int | str,
-        asking: Mapping[str, Any],
+        candidates: Candidates,
+        asking: Manner,
     ) -> None:
         self.problem = problem
         self.asking = Asking(llm, seed, candidates, **asking)

@@ -12,6 +12,7 @@ import random
 from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
+from collm_nas.ranges import Count, Seed
 from collm_nas.strategy.base import Batch, Proposal, round_rng
 from collm_nas.strategy.untried import known, untried
 
@@ -25,7 +26,7 @@ class LocalSearch:
         batch_size: neighbours per round; 1 is the original.
     """
 
-    def __init__(self, problem: Problem, seed: int, batch_size: int) -> None:
+    def __init__(self, problem: Problem, seed: Seed, batch_size: Count) -> None:
         self.problem = problem
         self.seed = seed
         self.batch_size = batch_size

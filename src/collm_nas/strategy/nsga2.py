@@ -10,10 +10,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive, Record
 from collm_nas.problem import Problem
+from collm_nas.ranges import MANY, Seed, Share
 from collm_nas.strategy.base import Batch, round_rng
 from collm_nas.strategy.untried import untried
 
@@ -42,21 +46,16 @@ class NSGA2:
         population: uniform samples to begin with, survivors, and children per generation.
         crossover_rate: probability that a child takes its genes from two parents.
         mutation_rate: probability that a gene is redrawn.
-
-    Raises:
-        ValueError: the population is too small to have two parents.
     """
 
     def __init__(
         self,
         problem: Problem,
-        seed: int,
-        population: int,
-        crossover_rate: float,
-        mutation_rate: float,
+        seed: Seed,
+        population: Annotated[int, Ge(2), Le(MANY)],
+        crossover_rate: Share,
+        mutation_rate: Share,
     ) -> None:
-        if population < 2:
-            raise ValueError(f"strategy.population must be at least 2, got {population}")
         self.problem = problem
         self.seed = seed
         self.population = population

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
+from collm_nas.ranges import Count, Seed
 from collm_nas.strategy.base import Batch, round_rng
 from collm_nas.strategy.untried import untried
 
@@ -15,7 +16,7 @@ class RandomSearch:
         batch_size: candidates per round.
     """
 
-    def __init__(self, problem: Problem, seed: int, batch_size: int) -> None:
+    def __init__(self, problem: Problem, seed: Seed, batch_size: Count) -> None:
         self.problem = problem
         self.seed = seed
         self.batch_size = batch_size

@@ -11,6 +11,7 @@ import random
 from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
+from collm_nas.ranges import Count, Seed
 from collm_nas.strategy.base import Batch, round_rng
 from collm_nas.strategy.untried import untried
 
@@ -29,7 +30,7 @@ class RegularizedEvolution:
     """
 
     def __init__(
-        self, problem: Problem, seed: int, population: int, tournament: int, batch_size: int
+        self, problem: Problem, seed: Seed, population: Count, tournament: Count, batch_size: Count
     ) -> None:
         if tournament > population:
             raise ValueError(

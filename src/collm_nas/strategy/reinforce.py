@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from collm_nas.architecture import Architecture, Value
 from collm_nas.archive import Archive
 from collm_nas.problem import Problem
+from collm_nas.ranges import Count, Positive, Seed, Share
 from collm_nas.searchspace.encoding import INACTIVE, gene_variables, option_indices
 from collm_nas.strategy.base import Batch, round_rng
 from collm_nas.strategy.untried import untried
@@ -37,10 +38,10 @@ class Reinforce:
     def __init__(
         self,
         problem: Problem,
-        seed: int,
-        learning_rate: float,
-        baseline_decay: float,
-        batch_size: int,
+        seed: Seed,
+        learning_rate: Positive,
+        baseline_decay: Share,
+        batch_size: Count,
     ) -> None:
         self.problem = problem
         self.seed = seed

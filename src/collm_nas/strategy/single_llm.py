@@ -6,15 +6,14 @@ In every round the same model sees all results, reflects on them and writes the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from collm_nas.archive import Archive
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.problem import Problem
+from collm_nas.ranges import MaybeInfinite, Seed
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
-from collm_nas.strategy.asking import Asking
+from collm_nas.strategy.asking import Asking, Candidates, Manner
 from collm_nas.strategy.base import Batch
 
 
@@ -27,11 +26,11 @@ class SingleLLM:
     def __init__(
         self,
         problem: Problem,
-        seed: int,
+        seed: Seed,
         llm: ChatModel,
-        candidates: int | str,
-        asking: Mapping[str, Any],
-        target: float = math.inf,
+        candidates: Candidates,
+        asking: Manner,
+        target: MaybeInfinite = math.inf,
     ) -> None:
         self.problem = problem
         self.asking = Asking(llm, seed, candidates, **asking)

@@ -1,0 +1,261 @@
+"""Whether a config node fits what it names: its settings are held against the annotations there.
+
+`_target_` is imported, nothing is called. Whatever a node names, ours or another package's, its
+signature says which settings exist, of which type, and in which range (`Annotated[int, Ge(1)]`,
+`Literal["a", "b"]`); pydantic judges. A number is never read out of a text, nor `true` taken for
+1: what a file says is what is meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+import pkgutil
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from types import SimpleNamespace
+from typing import Any, NamedTuple, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import ErrorDetails, SchemaError
+
+MISSING = "???"  # OmegaConf's mark of a value that must be set
+UNSET = "is not set"
+HYDRAS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")  # keys of every node
+CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+LONGEST = 60  # characters of a value in a message
+A_NODE = "a node with a `_target_`"
+# what pydantic calls a problem -> what must be; for all others it has words of its own
+MUST_BE = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "string_too_short": "text, not empty",
+    "literal_error": "{expected}",
+    "greater_than": "over {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "below {lt}",
+    "less_than_equal": "at most {le}",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "none_required": "null",
+    "needs_python_object": A_NODE,
+    "callable_type": A_NODE,
+}
+ABSENT = {
+    "missing": UNSET,
+    "extra_forbidden": "is no setting",
+    "unexpected_keyword_argument": "is no setting",
+}
+
+Path = tuple[str | int, ...]
+
+
+class Problem(NamedTuple):
+    """What is wrong with the setting at `path`; the message goes on after its key."""
+
+    path: Path
+    message: str
+
+    def told(self, key: str) -> str:
+        """Say it of the setting `key`."""
+        return f"{key} {self.message}" + (f": {key}=…" if self.message == UNSET else "")
+
+
+def key_of(path: Path) -> str:
+    """Write a path as overrides do: `recipe.phases[0].lr`."""
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).removeprefix(".")
+
+
+class Node:
+    """Says that an argument is to be a config node, whatever it names."""
+
+
+class Given(tuple[str, ...]):
+    """Names the arguments that the program supplies: `Annotated[Node, Given(["space"])]`."""
+
+
+def node_problems(node: Mapping[str, Any], given: Collection[str] = ()) -> list[Problem]:
+    """Return what is wrong with `node`, which holds no interpolations, and with nodes within.
+
+    Args:
+        given: names of arguments that the program supplies.
+    """
+    target = node["_target_"]
+    try:
+        factory = pkgutil.resolve_name(target)
+        inspect.signature(factory)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        return [Problem(("_target_",), f"names nothing that can be built, {target!r}: {error}")]
+    settings = {name: value for name, value in node.items() if name not in HYDRAS}
+    partial = bool(node.get("_partial_"))
+    return problems(factory, settings, given=given, partial=partial)
+
+
+def problems(
+    factory: Callable[..., Any],
+    settings: Mapping[str, Any],
+    *,
+    given: Collection[str] = (),
+    partial: bool = False,
+) -> list[Problem]:
+    """Return why `factory` cannot be called with `settings`.
+
+    Args:
+        given: names of arguments that the program supplies.
+        partial: others will be added later.
+    """
+    kinds = {n: p for n, p in inspect.signature(factory).parameters.items() if n not in given}
+    found = [
+        Problem((name,), UNSET)
+        for name, parameter in kinds.items()
+        if _needed(parameter) and name not in settings and not partial
+    ]
+    open_ended = any(p.kind == p.VAR_KEYWORD for p in kinds.values())
+    for name, value in settings.items():
+        if name in kinds:
+            found += _under((name,), misfits(value, _annotation(factory, kinds[name])))
+        elif open_ended:
+            found += _under((name,), misfits(value, Any))
+        else:
+            found.append(unknown(name, kinds))
+    return found
+
+
+def misfits(value: Any, annotation: Any) -> list[Problem]:
+    """Return what in `value`, and in nodes within it, is not as `annotation` says."""
+    if isinstance(annotation, type) and is_dataclass(annotation) and _is_mapping(value):
+        return problems(annotation, value)
+    inside = dict(_walk(value))
+    unset = [where for where, part in inside.items() if part == MISSING]
+    nodes = [where for where, part in inside.items() if _is_node(part)]
+    errors: dict[Path, list[ErrorDetails]] = {}
+    for error in _errors(value, annotation):
+        where = _where(inside, error)
+        if not any(where[: len(known)] == known for known in [*unset, *nodes]):
+            errors.setdefault(where, []).append(error)
+    given = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Given)]
+    found = [Problem(where, UNSET) for where in unset]
+    for where, wrong in errors.items():
+        if not any(where == other[: len(where)] for other in errors if other != where):
+            found.append(Problem(where, _sentence(inside.get(where), wrong)))
+    for where in nodes:
+        found += _under(where, node_problems(inside[where], *given))
+    return found
+
+
+def unknown(key: str, known: Collection[str]) -> Problem:
+    """Say that `key` is no setting, and which ones are nearly it."""
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+    told = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}"
+    return Problem((key,), f"is no setting; {told}")
+
+
+def _under(path: Path, found: Iterable[Problem]) -> list[Problem]:
+    return [Problem((*path, *problem.path), problem.message) for problem in found]
+
+
+def _needed(parameter: inspect.Parameter) -> bool:
+    variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not variadic
+
+
+def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Return what a parameter may be; `Any` where nothing says so at run time."""
+    name, hint = parameter.name, parameter.annotation
+    if hint is parameter.empty:
+        return Any
+    classes = getattr(factory, "__mro__", ())
+    module = next((c.__module__ for c in classes if name in vars(c).get("__annotations__", {})), "")
+    own = inspect.unwrap(factory.__init__ if classes else factory)
+    names = vars(sys.modules[module]) if module else getattr(own, "__globals__", {})
+    try:
+        holder = SimpleNamespace(__annotations__={name: hint})
+        return get_type_hints(holder, names, include_extras=True)[name]
+    except (NameError, AttributeError, TypeError, SyntaxError):
+        return Any
+
+
+def _errors(value: Any, annotation: Any) -> list[ErrorDetails]:
+    """Validate as JSON, where a list is any sequence, a text a path, and no number is a text."""
+    try:
+        adapter = TypeAdapter[Any](tuple[annotation], config=CONFIG)
+    except (PydanticUserError, SchemaError, NameError, TypeError):
+        return []  # an annotation that only programs understand
+    try:
+        adapter.validate_json(json.dumps([value], default=str), strict=True)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
+
+
+def _where(inside: Collection[Path], error: ErrorDetails) -> Path:
+    """Return the path of an error, without the members of unions that pydantic puts into it."""
+    path: Path = ()
+    for step in error["loc"][1:]:
+        path = (*path, step) if (*path, step) in inside else path
+    return (*path, error["loc"][-1]) if error["type"] == "missing" else path
+
+
+def _sentence(value: Any, errors: Sequence[ErrorDetails]) -> str:
+    """Say what must be; of a union, of the members whose type the value has, or else of all."""
+    judged = [e for e in errors if not e["type"].endswith("_type")] or errors
+    first = judged[0]
+    if first["type"] in ABSENT:
+        return ABSENT[first["type"]]
+    if first["type"] not in MUST_BE:
+        return first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    expected = [
+        MUST_BE[error["type"]].format(**{k: _number(v) for k, v in error.get("ctx", {}).items()})
+        for error in judged
+        if error["type"] in MUST_BE
+    ]
+    got = repr(value) if len(repr(value)) <= LONGEST else f"{repr(value)[:LONGEST]}…"
+    return f"must be {' or '.join(dict.fromkeys(expected))}, got {got}" + _quotes(value, expected)
+
+
+def _quotes(value: Any, expected: Collection[str]) -> str:
+    """Say when only quotes make a value what it is not."""
+    if isinstance(value, str) and any("number" in words for words in expected):
+        try:
+            float(value)
+        except ValueError:
+            return ""
+        return " (a text: without quotes it is a number)"
+    numeric = isinstance(value, int | float)
+    return f" (in quotes it is text: \"'{value}'\")" if numeric and "text" in expected else ""
+
+
+def _number(value: Any) -> Any:
+    """Write bounds as people do: 1,000,000 and not 1000000.0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict) and not _is_node(value)
+
+
+def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield everything in `value`, itself included; of nodes only themselves."""
+    yield path, value
+    if _is_mapping(value):
+        steps: Iterable[tuple[Any, Any]] = value.items()
+    else:
+        steps = enumerate(value) if isinstance(value, list) else ()
+    for step, child in steps:
+        yield from _walk(child, (*path, step))
