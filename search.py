@@ -3,33 +3,34 @@
 Repeat a command to continue its run. `python search.py --help` lists groups and settings.
 """
 
-import hydra
-from omegaconf import DictConfig
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collm_nas.entry import start
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="search")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> Path | None:
     """Compose, build, run, report."""
     from collm_nas import session
     from collm_nas.compose import choose_llm, choose_run_dir, recorded
-    from collm_nas.report.errors import told_plainly
     from collm_nas.settings import SearchSettings, check
 
-    with told_plainly():
-        cfg = recorded(cfg) if cfg.replay else choose_llm(cfg)
-        check(cfg, SearchSettings)
-        if cfg.estimate:
-            from collm_nas.estimate import print_estimate
+    cfg = recorded(cfg) if cfg.replay else choose_llm(cfg)
+    check(cfg, SearchSettings)
+    if cfg.estimate:
+        from collm_nas.estimate import print_estimate
 
-            print_estimate(cfg)
-            return
-        session.run(cfg, choose_run_dir(cfg))
+        print_estimate(cfg)
+        return None
+    run_dir = choose_run_dir(cfg)
+    session.run(cfg, run_dir)
+    return run_dir
 
 
 if __name__ == "__main__":
-    from pathlib import Path
-
-    from collm_nas.hints import near_matches_on_failure
-
-    with near_matches_on_failure(Path(__file__).parent / "conf", "search"):
-        main()
+    start(main, "search", Path(__file__).parent / "conf")

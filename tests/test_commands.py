@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -57,6 +59,22 @@ def test_a_mistyped_override_names_the_near_matches(typed, hint):
     assert hint in refused.stderr + refused.stdout
 
 
+@pytest.mark.parametrize("seconds", [0.4, 0.8, 1.6, 3.2])
+def test_ctrl_c_ends_in_a_line_while_a_command_starts(seconds, tmp_path):
+    command = [sys.executable, "search.py", "budget.evaluations=2000", f"run_dir={tmp_path}/run"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    started = subprocess.Popen(
+        [*command, "strategy=random", "report=line"],
+        cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(seconds)
+    started.send_signal(signal.SIGINT)
+    _, told = started.communicate(timeout=60)
+    assert started.returncode in (3, 130), told
+    assert told.count("interrupted") == 1
+    assert len(told.splitlines()) <= 2
+
+
 def test_a_missing_key_ends_with_the_ways_out(tmp_path):
     stopped = run("search.py", "llm=gpt4", f"run_dir={tmp_path}/run")
     assert stopped.returncode == 3
@@ -96,6 +114,23 @@ def test_a_sweep_leaves_one_directory_a_run_and_they_can_be_compared(tmp_path):
     assert "After 15 evaluations each" in compared.stdout
     assert "NOT" in compared.stdout, "the stand-in is labelled here, too"
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_sweep_goes_on_after_a_job_that_fails(tmp_path):
+    where = f"run_dir={tmp_path}/${{choices.strategy}}-seed${{seed}}"
+    sweep = ["-m", "strategy=collm,random", "seed=0,1", "llm=gpt4", "budget.evaluations=5"]
+    done = run("search.py", *sweep, "report=line", where)
+    assert done.returncode == 4
+    failed = [line for line in done.stderr.splitlines() if line.startswith("failed")]
+    assert [" ".join(line.split()[4:6]) for line in failed] == [
+        "strategy=collm seed=0",
+        "strategy=collm seed=1",
+    ]
+    assert "2 of 4 jobs are done" in done.stdout
+    arguments = shlex.split(done.stdout.splitlines()[-1])
+    assert arguments[:2] == ["python", "compare.py"]
+    compared = run(*arguments[1:], f"picture={tmp_path}/comparison.png")
+    assert compared.returncode == 0, compared.stderr
 
 
 def test_a_recorded_run_replays_to_the_byte(tmp_path):

@@ -3,48 +3,77 @@
 from __future__ import annotations
 
 import difflib
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 
-@contextmanager
-def near_matches_on_failure(conf: Path, config: str) -> Iterator[None]:
-    """When Hydra gives up on the command line, print the settings that are spelled nearly so."""
-    try:
-        yield
-    except SystemExit as exit_:
-        if exit_.code == 1:
-            for hint in near_matches(sys.argv[1:], conf, config):
-                print(hint, file=sys.stderr)
-        raise
-
-
 def near_matches(overrides: Sequence[str], conf: Path, config: str) -> list[str]:
-    """Return a hint for each override whose key is no setting of `config` but nearly is one.
+    """Return a hint for each override whose key or option does not exist but nearly does.
+
+    The settings that exist are those of the options that were chosen.
 
     Args:
         overrides: the command's arguments, e.g. `["budgt.evaluations=50"]`.
         conf: the directory of the configuration.
     """
-    groups = [path.name for path in conf.iterdir() if path.is_dir()]
+    groups = {path.name: _options(path) for path in conf.iterdir() if path.is_dir()}
+    pairs = [o.partition("=")[::2] for o in overrides if "=" in o and not o.startswith("hydra.")]
+    options = {key: value.split(",") for key, value in pairs if _group(key) in groups}
+    chosen = {k: [v for v in vs if v in groups[_group(k)]] for k, vs in options.items()}
+    first = {key: values[0] for key, values in chosen.items() if values}
+    known = {*groups, *_keys_of(conf, config, first)}
+    for key, value in ((k, v) for k, vs in chosen.items() for v in vs[1:]):
+        known |= _keys_of(conf, config, {**first, key: value})
+    hints = []
+    for key, _ in pairs:
+        if key[0] not in "+~" and key not in known:
+            hints += _key_hint(key, known)
+    for key, values in options.items():
+        for value in values:
+            if value not in {*groups[_group(key)], "null"}:
+                hints += _hint(f"{key}=", value, groups[_group(key)])
+    return hints
+
+
+def _options(group: Path) -> set[str]:
+    return {path.stem for path in group.glob("*.yaml")}
+
+
+def _group(key: str) -> str:
+    """Return the group that an override may choose from: `llm` of `+llm@my_llm`."""
+    return key.lstrip("+").partition("@")[0]
+
+
+def _key_hint(key: str, known: set[str]) -> list[str]:
+    """Name the nearest settings of the same node; all of them if none is near."""
+    parent, dot, name = key.rpartition(".")
+    siblings = {k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == parent}
+    if siblings and dot:
+        every = [f"{key}: there is no such setting; {parent} has {', '.join(sorted(siblings))}"]
+        return _hint(parent + dot, name, siblings) or every
+    return _hint("", key, {k for k in known if k.count(".") == key.count(".")})
+
+
+def _hint(start: str, word: str, known: set[str]) -> list[str]:
+    near = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return [f"{start}{word}: did you mean {start}{near[0]}?"] if near else []
+
+
+def _keys_of(conf: Path, config: str, options: Mapping[str, str]) -> set[str]:
+    """Return all dotted keys of a config; none if the options do not go together."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-        settings = OmegaConf.to_container(compose(config), resolve=False)
-    known = list(dict.fromkeys([*groups, *_keys("", settings)]))
-    hints = []
-    for override in overrides:
-        key = override.partition("=")[0]
-        if "=" in override and key[0] not in "+~-" and key not in known:
-            matches = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
-            hints += [f"{key}: did you mean {' or '.join(matches)}?"] if matches else []
-    return hints
+        try:
+            composed = compose(config, [f"{key}={value}" for key, value in options.items()])
+        except HydraException:
+            return set()
+    return {*_keys("", OmegaConf.to_container(composed, resolve=False))}
 
 
 def _keys(prefix: str, node: Any) -> Iterator[str]:
