@@ -3,10 +3,12 @@ from __future__ import annotations
 import argparse
 import io
 import pickle
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
+from collm_nas.run import build
 from collm_nas.searchspace.mobilenet import MobileNet
 from collm_nas.searchspace.nasbench201 import NASBench201
 from collm_nas.supernet.base import build_supernet
@@ -26,6 +29,7 @@ from collm_nas.supernet.checkpoint import (
     supernet_info,
 )
 from collm_nas.supernet.ofa import OFASupernet, official_names
+from tests.conftest import load
 from tests.ofa_goldens import TINY, golden, largest, randomise
 
 torch.set_num_threads(1)
@@ -265,6 +269,72 @@ def test_options_of_a_training_do_no_harm(tmp_path: Path, supernet: OFASupernet)
     content = {"model": supernet.state_dict(), "args": argparse.Namespace(lr=0.1, name="x")}
     torch.save(content, tmp_path / "released")
     load_supernet(tmp_path / "released", SPACE)
+
+
+def test_numbers_and_arrays_of_numpy_beside_weights_do_no_harm(
+    tmp_path: Path, supernet: OFASupernet
+) -> None:
+    beside = {"best": np.mean([70.1, 71.2]), "epoch": np.int64(3), "half": np.float16(0.5)}
+    content = {**beside, "done": np.bool_(True), "losses": np.arange(3), "names": np.array(["a"])}
+    torch.save({**content, "state_dict": supernet.state_dict()}, tmp_path / "released")
+    loaded = load_supernet(tmp_path / "released", SPACE)
+    assert_equal(loaded.state_dict(), supernet.state_dict())
+
+
+class Meter:
+    """Something of the training code that lies beside the weights."""
+
+
+@pytest.mark.parametrize("wrap", ["state_dict", "model", ""])
+def test_what_cannot_be_loaded_is_named_with_the_line_that_saves_the_weights_alone(
+    tmp_path: Path, supernet: OFASupernet, wrap: str
+) -> None:
+    path = tmp_path / "it's.pth"
+    state = supernet.state_dict()
+    torch.save({wrap: state, "meter": Meter()} if wrap else {**state, "meter": Meter()}, path)
+    with pytest.raises(WrongCheckpoint, match=r"holds a \S+Meter, which is not loaded") as error:
+        load_supernet(path, SPACE)
+    assert "If you trust where it is from" in str(error.value)
+    python, flag, program = shlex.split(str(error.value).splitlines()[-1])
+    assert (python, flag) == ("python", "-c")
+    exec(program, {})
+    loaded = load_supernet(tmp_path / "it's-weights.pth", SPACE)
+    assert_equal(loaded.state_dict(), state)
+
+
+WRAPPERS: dict[str, Callable[[str], str]] = {
+    "DataParallel": lambda n: f"module.{n}",
+    "compiled": lambda n: f"_orig_mod.{n}",
+    "compiled, then parallel": lambda n: f"module._orig_mod.{n}",
+    "parallel, then compiled": lambda n: f"_orig_mod.module.{n}",
+    "blocks compiled": lambda n: n.replace(".", "._orig_mod.", 1),
+    "twice parallel": lambda n: f"module.module.{n}",
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPERS.values(), ids=WRAPPERS)
+@pytest.mark.parametrize("option", ["mobilenet_tiny", "shufflenet_tiny", "autoformer_tiny32"])
+def test_weights_that_were_saved_through_a_wrapper_load(
+    tmp_path: Path, option: str, wrapped: Callable[[str], str]
+) -> None:
+    space = build(load("search", f"searchspace={option}").searchspace)
+    supernet = build_supernet(space)
+    content = {wrapped(name): weight for name, weight in supernet.state_dict().items()}
+    torch.save({"model": content}, tmp_path / "torch")
+    save_file({name: weight.contiguous() for name, weight in content.items()}, tmp_path / "safe")
+    for name in ("torch", "safe"):
+        loaded = load_supernet(tmp_path / name, space)
+        assert_equal(loaded.state_dict(), supernet.state_dict())
+
+
+def test_a_wrapped_name_beside_its_plain_one_is_refused(
+    tmp_path: Path, supernet: OFASupernet
+) -> None:
+    state = supernet.state_dict()
+    name = next(iter(state))
+    torch.save({**state, f"module.{name}": state[name]}, tmp_path / "both")
+    with pytest.raises(WrongCheckpoint, match=f"would both be {name}"):
+        load_supernet(tmp_path / "both", SPACE)
 
 
 @pytest.mark.parametrize(

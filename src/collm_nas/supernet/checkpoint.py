@@ -8,11 +8,11 @@ Nothing is unpickled but tensors and plain values.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pickle
 import re
+import shlex
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +31,17 @@ from collm_nas.supernet.base import Supernet, build_supernet, supernet_class
 State = dict[str, Tensor]
 FORMAT = "collm-nas supernet 1"
 INFO = "collm_nas"  # the one entry of metadata, as JSON: safetensors writes several in any order
+# What training loops put beside weights: their options, and numbers and arrays of numpy.
+BESIDE = (
+    "argparse.Namespace",
+    "numpy.dtype",
+    "numpy.ndarray",
+    *(
+        f"numpy.{core}.multiarray.{name}"
+        for core in ("core", "_core")
+        for name in ("scalar", "_reconstruct")
+    ),
+)
 SHOWN = 3  # differences of each kind in a message
 
 # What torch.load raises for a file that torch.save did not write, or not all of.
@@ -78,7 +89,7 @@ def load_supernet(path: Path, space: SearchSpace) -> Supernet:
     if info.get("format") == FORMAT:
         _refuse_other_space(path, info.get("space", "nothing"), space)
     else:
-        state = supernet_class(space).official_names(state)
+        state = supernet_class(space).official_names(rename(state, _unwrapped))
     supernet = build_supernet(space)
     _refuse_differences(path, state, supernet, space)
     supernet.load_state_dict(state)
@@ -137,6 +148,22 @@ def rename(state: Mapping[str, Tensor], new_name: Callable[[str], str]) -> State
     return renamed
 
 
+def _unwrapped(name: str) -> str:
+    """Drop what `DataParallel` and `torch.compile` put into a name, as often as they did."""
+    name = name.removeprefix("_orig_mod.").replace("._orig_mod.", ".")
+    return _unwrapped(name.removeprefix("module.")) if name.startswith("module.") else name
+
+
+class _Beside:
+    """Stands in for what lies beside the weights: it takes anything and does nothing."""
+
+    def __init__(self, *args: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
 def _is_safetensors(path: Path) -> bool:
     """Tell whether a file begins like one: 8 bytes of length, then a JSON object."""
     with path.open("rb") as file:
@@ -145,15 +172,15 @@ def _is_safetensors(path: Path) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     """Read the outermost mapping of a file that torch wrote."""
-    # AutoFormer's files carry the options of their training; a Namespace holds plain values only.
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([(_Beside, name) for name in BESIDE]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it holds a {foreign[1]}, which is not loaded" if foreign else "it cannot be read"
         raise WrongCheckpoint(
             f"{path} is not a file of weights alone, or a damaged one: {what}."
+            + (_how_to_save_weights_alone(path) if foreign else "")
         ) from error
     if not isinstance(content, dict):
         raise WrongCheckpoint(f"{path} holds a {type(content).__name__}, expected a state dict")
@@ -208,6 +235,20 @@ def _refuse_differences(
 def _first(names: Sequence[str]) -> str:
     more = len(names) - SHOWN
     return "; ".join(names[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _how_to_save_weights_alone(path: Path) -> str:
+    target = path.with_name(f"{path.stem}-weights.pth")
+    program = (
+        f"import torch; c = torch.load({str(path)!r}, map_location='cpu', weights_only=False); "
+        "m = (c.get('state_dict') or c.get('model') or c) if isinstance(c, dict) else c; "
+        "m = m if isinstance(m, dict) else m.state_dict(); "
+        f"torch.save({{k: v for k, v in m.items() if torch.is_tensor(v)}}, {str(target)!r})"
+    )
+    return (
+        " If you trust where it is from (this runs what is in it), save its weights alone:\n"
+        f"  python -c {shlex.quote(program)}"
+    )
 
 
 def _how_to_get(path: Path, space: SearchSpace) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from collm_nas.architecture import Architecture
 from collm_nas.searchspace.shufflenet import KERNELS, XCEPTION, Block, ShuffleNet
 from collm_nas.supernet.base import Supernet
-from collm_nas.supernet.checkpoint import OfficialWeights, rename
+from collm_nas.supernet.checkpoint import OfficialWeights
 
 DROPOUT = 0.1
 RELEASED = OfficialWeights(
@@ -94,11 +94,6 @@ class SPOSSupernet(_Trunk, Supernet):
     # How the published weights expect images; with normalised RGB they are at chance.
     input_format: ClassVar[str] = "bgr_0_255"
     official_weights: ClassVar[Mapping[str, OfficialWeights]] = {ShuffleNet().identity: RELEASED}
-
-    @staticmethod
-    def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Translate the published names: they were saved from a `DataParallel` wrapper."""
-        return rename(state, lambda name: name.removeprefix("module."))
 
     def __init__(self, space: ShuffleNet) -> None:
         super().__init__(space, affine=False)
