@@ -25,4 +25,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    start(main, "evaluate", Path(__file__).parent / "conf")
+    start(main, "evaluate", Path(__file__).parent / "conf", copied="arch")

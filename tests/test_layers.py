@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "collm_nas"
 LAYERS = [
-    {"architecture", "files", "hints", "unpickling", "ranges", "arguments"},
+    {"architecture", "files", "hints", "quoting", "unpickling", "ranges", "arguments"},
     {"searchspace", "llm", "run", "data"},
     {"problem", "supernet"},
     {"archive", "evaluator"},
@@ -57,7 +57,7 @@ def test_the_search_does_not_know_torch(path):
 
 def test_only_entry_points_and_their_helpers_know_hydra():
     knowing = {part(path) for path in SOURCES if any(m.startswith("hydra") for m in imports(path))}
-    assert knowing <= {"run", "compose", "hints", "testing", "entry"}
+    assert knowing <= {"run", "compose", "hints", "quoting", "testing", "entry"}
 
 
 def test_a_tabular_search_imports_neither_torch_nor_an_llm_client(tmp_path):

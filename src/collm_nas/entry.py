@@ -31,16 +31,21 @@ class Job(NamedTuple):
     status: int
 
 
-def start(task: Task, config: str, conf: Path) -> None:
+def start(task: Task, config: str, conf: Path, copied: str = "") -> None:
     """Run `task` with the config that the command line asks for, once or for each job of a sweep.
 
     Args:
         task: returns the directory of its results, if it has one.
         config: the name of a file in `conf`.
+        copied: a key whose value may be copied from elsewhere, in another notation than Hydra's.
     """
     signal.signal(signal.SIGINT, _end_at_once)
     import hydra
 
+    if copied:
+        from collm_nas.quoting import with_text_quoted
+
+        sys.argv = with_text_quoted(sys.argv, copied)
     jobs: list[Job] = []
 
     @wraps(task)

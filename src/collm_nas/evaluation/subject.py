@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from collm_nas.report.stored import StoredRun, read_run
 from collm_nas.run import UserError, build
 from collm_nas.searchspace.base import SearchSpace, shorten
 from collm_nas.searchspace.published import PUBLISHED, near_matches
+from collm_nas.searchspace.written import read_written
 
 OFFICIAL = {"names": "official", "order_seed": None}  # how people read and write architectures
 
@@ -85,7 +85,8 @@ def _written(written: Any, space: SearchSpace) -> tuple[Architecture, str]:
         if wire in PUBLISHED:
             return _published(wire, space), wire
         hints = [_unknown(wire)] if wire.replace("_", "").isidentifier() else []
-        wire = _parsed(wire)
+        wire = read_written(wire)
+    wire = space.transcribe(wire)
     (key, *others) = space.encode(space.sample(random.Random(0)))
     try:
         bare = not isinstance(wire, dict) and not others
@@ -106,14 +107,6 @@ def _published(name: str, space: SearchSpace) -> Architecture:
             f"  {published.settings}"
         )
     return arch
-
-
-def _parsed(text: str) -> Any:
-    """Read JSON; other text is left to the space, which may write architectures as strings."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _unknown(name: str) -> str:

@@ -281,6 +281,28 @@ class AutoFormer(SearchSpace):
             sections.append(["## Trade-offs", *self._told_trade_offs()])
         return "\n\n".join("\n".join(lines) for lines in sections)
 
+    def transcribe(self, written: Any) -> Any:
+        """See `SearchSpace`: what the authors' retraining, sampling and evolution write.
+
+        That is a YAML file with a section `RETRAIN` and keys in capitals, a mapping with the depth
+        as `layer_num` and the width once for each layer, and a flat tuple: depth, ratios, heads,
+        width.
+        """
+        if isinstance(written, list):
+            return _from_tuple(written)
+        if not isinstance(written, dict):
+            return written
+        section = written.get("RETRAIN", written)
+        if not isinstance(section, dict):
+            return written
+        names = {**{name.upper(): name for name in STEPS}, "layer_num": "depth"}
+        wire = {k if names.get(k) in section else names.get(k, k): v for k, v in section.items()}
+        widths = wire.get("embed_dim")
+        if isinstance(widths, list) and len(widths) == wire.get("depth"):
+            different = list({repr(width): width for width in widths}.values())
+            wire["embed_dim"] = different[0] if len(different) == 1 else widths
+        return wire
+
     def _lengths(self, answer: Mapping[str, Any]) -> tuple[tuple[int, ...], str]:
         """Return the lengths that the lists of `answer` may have, and why."""
         word = self.vocabulary["depth"]
@@ -364,6 +386,15 @@ class AutoFormer(SearchSpace):
     def _uniform(self, pick: Callable[[Iterable[Any]], Any]) -> Architecture:
         """Build the architecture whose every gene is `pick(options)`, e.g. the largest."""
         return self.build({v.name: [pick(v.options)] * v.count for v in self.variables})
+
+
+def _from_tuple(genes: list[Any]) -> Any:
+    """Read `(depth, ratios…, heads…, width)`, if that is what it is."""
+    depth = (len(genes) - 2) // 2
+    if depth < 1 or len(genes) % 2 or genes[0] != depth:
+        return genes
+    ratios, heads = genes[1 : depth + 1], genes[depth + 1 : -1]
+    return {"depth": genes[0], "embed_dim": genes[-1], "mlp_ratio": ratios, "num_heads": heads}
 
 
 def _is_list(word: Word) -> bool:

@@ -261,6 +261,14 @@ class SearchSpace(ABC):
             raise InvalidArchitecture(problems)
         return self.build({w.variable.name: [w.read(x) for x in answer[w.label]] for w in words})
 
+    def transcribe(self, written: Any) -> Any:
+        """Turn an architecture as the space's original tools write it into what `decode` reads.
+
+        Only keys and brackets change, never a value. What is not recognised is returned as it is,
+        so that `decode` says what is wrong with it. Official names are read.
+        """
+        return written
+
     def schema(self, exclude: Iterable[Architecture] = ()) -> dict[str, Any]:
         """Return the JSON schema of one encoded architecture, for constrained decoding.
 

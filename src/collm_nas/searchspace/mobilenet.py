@@ -152,6 +152,19 @@ class MobileNet(SearchSpace):
         least, most = self._extreme_costs(min), self._extreme_costs(max)
         return (least[metric], most[metric]) if metric in least else None
 
+    def transcribe(self, written: Any) -> Any:
+        """See `SearchSpace`: once-for-all writes `{"wid": None, "ks": …, "e": …, "d": …, "r": …}`.
+
+        Its predictor calls the resolution `image_size`, and both write it without brackets, too.
+        """
+        if not isinstance(written, dict):
+            return written
+        unused = "wid" in written and written["wid"] in (None, "None")
+        names = {"image_size": "r"} if "r" not in written else {}
+        wire = {names.get(k, k): v for k, v in written.items() if not (k == "wid" and unused)}
+        is_bare = "r" in wire and not isinstance(wire["r"], list)
+        return {**wire, "r": [wire["r"]]} if is_bare else wire
+
     # -- what a language model reads --------------------------------------------------------
 
     def knowledge(self) -> str:

@@ -34,6 +34,7 @@ CELLS_PER_STAGE = 5
 CELL_STRING = re.compile(
     r"\|" + r"\|\+\|".join(r"\|".join(["([^|]*)"] * n) for n in (1, 2, 3)) + r"\|"
 )
+STRUCTURE = re.compile(r"Structure\(4 nodes with (\|.*\|)\)")
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,16 @@ class NASBench201(SearchSpace):
         if problems := wrong_keys(answer, [key]):
             raise InvalidArchitecture(problems)
         return self._from_labels(self._labels(answer[key]))
+
+    def transcribe(self, written: Any) -> Any:
+        """See `SearchSpace`: AutoDL writes `Structure(4 nodes with |…|)`, and nested pairs."""
+        if isinstance(written, str) and (found := STRUCTURE.fullmatch(written)):
+            return found[1]
+        try:
+            nodes = [[f"{op}~{source}" for op, source in node] for node in written]
+        except (TypeError, ValueError):
+            return written
+        return "+".join(f"|{'|'.join(node)}|" for node in nodes)
 
     def schema(self, exclude: Iterable[Architecture] = ()) -> dict[str, Any]:
         """Return the JSON schema of one cell; `exclude` is honoured by `names=short`."""
