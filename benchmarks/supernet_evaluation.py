@@ -250,7 +250,7 @@ def main() -> None:
         os.environ["COLLM_CACHE"] = folder
         path = Path(folder, "supernet.safetensors")
         save_supernet(path, supernet, space)
-        changes = {"images": options.images, "bn_images": options.bn_images}
+        changes = {"images": options.images, "bn_images": options.bn_images, "bn_view": "centre"}
         data = partial(Photographs, options.root)
         ours = SupernetEvaluator(space, str(path), data, "clean", changes, "cpu", workers=1)
         wall, cpu = take_turns(ours, original, archs, options.threads)

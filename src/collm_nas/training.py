@@ -27,6 +27,7 @@ from collm_nas.data.base import ImageData
 from collm_nas.data.cache import cache_dir
 from collm_nas.data.check import check_classes
 from collm_nas.data.pixels import pixel_format
+from collm_nas.data.view import RandomView
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.protocol import protocol
 from collm_nas.files import write_atomically
@@ -191,9 +192,12 @@ def _anchors(
     recipe: Recipe,
     choices: Mapping[str, Any],
 ) -> Anchors:
-    chosen = protocol("clean", images=cfg.validation.images, bn_images=cfg.validation.bn_images)
-    images = ProtocolImages.of(chosen, data, cache_dir() / "images")
-    return Anchors(space, anchors(space, choices), images, pixel_format(recipe.pixels))
+    v, pixels = cfg.validation, pixel_format(recipe.pixels)
+    view = recipe.augmentation if isinstance(recipe.augmentation, RandomView) else None
+    view = view if v.get("bn_view") == "training" else None
+    chosen = protocol("clean", images=v.images, bn_images=v.bn_images)
+    images = ProtocolImages.of(chosen, data, cache_dir() / "images", pixels, view)
+    return Anchors(space, anchors(space, choices), images, pixels)
 
 
 def _trainer(cfg: DictConfig, recipe: Recipe, **parts: Any) -> L.Trainer:

@@ -1,12 +1,14 @@
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from collm_nas.data import opencv
-from collm_nas.data.view import View, crop_box
+from collm_nas.data.view import RandomView, View, crop_box
+from collm_nas.recipe.augmentation import RandomCrop
 
 SIZES = [
     (500, 375),
@@ -75,11 +77,22 @@ def test_a_small_image_is_seen_as_it_is():
 
 def test_a_random_crop_depends_on_the_seed_and_the_position_alone():
     image = noise(60, 47)
-    first = View(32, random_crop=True).apply(image, 5)
+    view = View(32, training=RandomView())
+    first = view.apply(image, 5)
     assert first.shape == (32, 32, 3)
-    assert np.array_equal(first, View(32, random_crop=True).apply(image, 5))
-    assert not np.array_equal(first, View(32, random_crop=True).apply(image, 6))
-    assert not np.array_equal(first, View(32, random_crop=True, seed=1).apply(image, 5))
+    assert np.array_equal(first, view.apply(image, 5))
+    assert not np.array_equal(first, view.apply(image, 6))
+    assert not np.array_equal(first, replace(view, seed=1).apply(image, 5))
+
+
+def test_calibration_sees_images_as_a_training_does():
+    """The same draws of crop, mirror and colours; `RandomCrop` is tested against torchvision."""
+    image, settings = noise(60, 47), {"brightness": 32 / 255, "saturation": 0.5}
+    seen = View(32, training=RandomView(**settings), seed=3).apply(image, 8)
+    trained = RandomCrop(**settings).draw(image, 32, random.Random("3/8"))
+    assert np.array_equal(seen, trained)
+    plain = View(32, training=RandomView(), seed=3).apply(image, 8)
+    assert not np.array_equal(seen, plain), "colours are shifted"
 
 
 @pytest.mark.parametrize("size", [(500, 375), (300, 900), (1000, 40), (40, 1000)], ids=str)

@@ -34,7 +34,7 @@ def supernet() -> Supernet:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> ProtocolImages:
     clean = protocol("clean", bn_batch=96, bn_images=300)
-    return ProtocolImages.of(clean, Digits(), tmp_path_factory.mktemp("images"))
+    return ProtocolImages.of(clean, Digits(), tmp_path_factory.mktemp("images"), PIXELS, None)
 
 
 class Always(nn.Module):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from collm_nas.data.view import RandomView
 from collm_nas.evaluator.images import drawn, evenly
 from collm_nas.evaluator.protocol import PROTOCOLS, protocol
 
@@ -23,10 +26,28 @@ def test_the_metric_is_named_by_the_split() -> None:
 
 def test_every_difference_has_another_hash() -> None:
     clean = protocol("clean")
-    hashes = [p.digest("weights") for p in PROTOCOLS.values()]
-    hashes += [protocol("clean", bn_batch=100).digest("weights"), clean.digest("other weights")]
+    hashes = [p.digest("weights", view=None) for p in PROTOCOLS.values()]
+    hashes += [
+        protocol("clean", bn_batch=100).digest("weights", view=None),
+        clean.digest("other weights", view=None),
+        clean.digest("weights", view=RandomView()),
+        clean.digest("weights", view=RandomView(flip=False)),
+    ]
     assert len(set(hashes)) == len(hashes)
-    assert clean.digest("weights") == protocol("clean").digest("weights")
+    assert clean.digest("weights", view=None) == protocol("clean").digest("weights", view=None)
+
+
+def test_what_is_measured_as_ever_keeps_its_hash() -> None:
+    """Of releases in which calibration saw the centres, and images were scaled bilinearly."""
+    clean = replace(protocol("clean"), interpolation="bilinear")
+    assert clean.digest("w", 0.875, view=None) == "70789bb6c1f8e895"
+
+
+def test_the_name_tells_what_was_done_instead_of_what_was_asked() -> None:
+    asked = protocol("clean", bn_images=1000, precision="bfloat16")
+    told = asked.told(bn_images=380, ranking="training_images")
+    assert told == "clean,bn_images=380,precision=bfloat16,ranking=training_images"
+    assert asked.told() == asked.name
 
 
 @pytest.mark.parametrize(
@@ -35,9 +56,12 @@ def test_every_difference_has_another_hash() -> None:
         ("clear", {}, "no protocol 'clear'; there are clean, collm, ofa"),
         ("clean", {"image": 3}, "no setting image; there are name, ranking, images"),
         ("clean", {"name": "mine"}, "no setting name"),
-        ("clean", {"bn": "mean"}, "bn must be exact, ema or none"),
-        ("clean", {"precision": "float16"}, "precision must be float32 or bfloat16"),
-        ("clean", {"images": 0}, "images must be at least 1"),
+        ("clean", {"bn": "mean"}, "bn must be 'exact', 'ema' or 'none'"),
+        ("clean", {"precision": "float16"}, "precision must be 'float32' or 'bfloat16'"),
+        ("clean", {"pixels": "rgb"}, "no pixel format 'rgb'; there are imagenet"),
+        ("clean", {"images": "many", "crop_ratio": 2.0}, r"images must.*(.|\n)*crop_ratio must"),
+        ("clean", {"bn_view": "center"}, "bn_view must be 'training' or 'centre'"),
+        ("clean", {"images": 0}, "changes.images must be greater than or equal to 1, got 0"),
     ],
 )
 def test_what_is_no_protocol_is_refused(name: str, changes: dict[str, object], told: str) -> None:

@@ -95,7 +95,7 @@ def test_another_way_to_measure_has_another_name(weights: dict[str, Path], tmp_p
     ]
     assert len(set(names)) == 4
     assert names[0].startswith("clean,bn_images=200,bn_batch=100,images=100:")
-    assert names[1].startswith("clean:")
+    assert names[1].startswith("clean,bn_images=1000:"), "2,000 were asked for"
 
 
 def test_a_protocol_that_ranks_on_test_says_so(weights: dict[str, Path]) -> None:

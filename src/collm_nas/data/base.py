@@ -2,7 +2,8 @@
 
 Three disjoint splits keep a search honest: supernets are trained on `train_fit`, candidates are
 ranked on `search_val`, and `test` is opened when a search is over. `train` is the first two
-together, in the data set's own order, for protocols of papers that held nothing out.
+together, in the data set's own order, for protocols of papers that held nothing out. ImageNet has
+more: the training images that papers ranked candidates by.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Literal
 
 from PIL.Image import Image
 
-SplitName = Literal["train_fit", "search_val", "train", "test"]
+SplitName = Literal["train_fit", "search_val", "train", "test", "ofa_10k", "autoformer_100"]
+USUAL: tuple[SplitName, ...] = ("train_fit", "search_val", "train", "test")
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,18 @@ class Split:
 class ImageData(ABC):
     """A data set.
 
-    `classes` are the names of the classes, in the order of the labels. `crop_ratio` is the part of
-    a resized image's side that evaluation keeps: 0.875 for photographs, 1 for images that are
-    small already.
+    `splits` are those that it has. `classes` are the names of the classes, in the order of the
+    labels. `crop_ratio` is the part of a resized image's side that evaluation keeps: 0.875 for
+    photographs, 1 for images that are small already.
     """
 
+    splits: tuple[SplitName, ...] = USUAL
     classes: tuple[str, ...]
     crop_ratio: float
 
     @abstractmethod
     def split(self, name: SplitName) -> Split:
-        """Return a split; reading its images may come later.
+        """Return one of `splits`; reading its images may come later.
 
         Raises:
             DataUnavailable: the data set is not where it should be, or broken.

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from collm_nas.data.base import DataUnavailable
+from collm_nas.data.base import USUAL, DataUnavailable, Split, SplitName
 from collm_nas.data.imagefolder import ListedImages, Parts, require_same_classes
 from collm_nas.data.listing import Check, Listing, listing
 from collm_nas.data.splits import Positions, autoformer_sampled, ofa_held_out, stratified
@@ -27,6 +27,8 @@ SORT_VAL = (
 class ImageNet(ListedImages):
     """ImageNet below `root`; `test` is the validation set, as everybody reports on it.
 
+    What papers ranked candidates by are splits as well, whatever `search_val` is.
+
     Args:
         search_val: which images of `train` are held out: 50 of each class by the hashes of their
             names; the 10,000 of once-for-all; or AutoFormer's 100 of each class, on which its
@@ -37,6 +39,8 @@ class ImageNet(ListedImages):
     Raises:
         DataUnavailable: a folder is missing, incomplete, or not as described above.
     """
+
+    splits = (*USUAL, "ofa_10k", "autoformer_100")
 
     def __init__(
         self,
@@ -64,6 +68,13 @@ class ImageNet(ListedImages):
         }
         # no published network has ever seen one of them turned
         super().__init__(parts, crop_ratio=0.875, upright=False)
+
+    def split(self, name: SplitName) -> Split:
+        """See `ImageData`."""
+        if name in ("ofa_10k", "autoformer_100"):
+            train, _ = self._parts["train"]
+            return train.split(name, _held_out(train, name), self._upright)
+        return super().split(name)
 
 
 def _held_out(train: Listing, rule: HeldOut) -> Positions:

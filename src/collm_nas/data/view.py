@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from collm_nas.data import opencv
 
@@ -18,6 +18,44 @@ Interpolation = Literal["bilinear", "bicubic", "opencv"]
 PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 Pixels = NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class RandomView:
+    """How training looks at an image: a random crop; mirrored half of the time; colours shifted.
+
+    Args:
+        scale: the least part of the image's area that a crop covers.
+        flip: whether to mirror. Digits and letters are not what they mirror.
+        brightness, contrast, saturation: how far each may leave its factor of 1. They are
+            changed in random order, as torchvision does.
+    """
+
+    scale: float = 0.08
+    flip: bool = True
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def draw(self, image: Image.Image, size: int, rng: random.Random) -> Pixels:
+        """Return RGB bytes (size, size, 3)."""
+        box = crop_box(image.size, (self.scale, 1.0), rng)
+        crop = image.crop(box).resize((size, size), PILLOW["bilinear"])
+        if self.flip and rng.random() < 0.5:
+            crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return np.asarray(self._jittered(crop, rng))
+
+    def _jittered(self, image: Image.Image, rng: random.Random) -> Image.Image:
+        strengths: dict[Callable[[Image.Image], ImageEnhance._Enhance], float] = {
+            ImageEnhance.Brightness: self.brightness,
+            ImageEnhance.Contrast: self.contrast,
+            ImageEnhance.Color: self.saturation,
+        }
+        active = [change for change, strength in strengths.items() if strength]
+        for change in rng.sample(active, len(active)):
+            strength = strengths[change]
+            image = change(image).enhance(rng.uniform(max(0.0, 1 - strength), 1 + strength))
+        return image
 
 
 @dataclass(frozen=True)
@@ -29,15 +67,14 @@ class View:
         crop_ratio: 0.875 is the usual 224 of 256.
         interpolation: Pillow's antialiased `bilinear` or `bicubic`; `opencv` is its bilinear, with
             its rounding of the longer side, as in SPOS.
-        random_crop: the training view instead, for batch-norm statistics: a random crop of 8% to
-            100% of the area, scaled to `size` by Pillow, and flipped half of the time. The draw
-            depends on `seed` and the image's position alone.
+        training: a training view instead, for batch-norm statistics. The draw depends on `seed`
+            and the image's position alone.
     """
 
     size: int
     crop_ratio: float = 0.875
     interpolation: Interpolation = "bilinear"
-    random_crop: bool = False
+    training: RandomView | None = None
     seed: int = 0
 
     @property
@@ -47,8 +84,8 @@ class View:
 
     def apply(self, image: Image.Image, position: int) -> Pixels:
         """Return the bytes (size, size, 3), RGB."""
-        if self.random_crop:
-            return self._random_crop(image, random.Random(f"{self.seed}/{position}"))
+        if self.training is not None:
+            return self.training.draw(image, self.size, random.Random(f"{self.seed}/{position}"))
         resized = self._resize(image, self.shorter_side)
         left = round((resized.width - self.size) / 2)
         top = round((resized.height - self.size) / 2)
@@ -64,14 +101,6 @@ class View:
             return Image.fromarray(opencv.resize(np.asarray(image), width, height))
         width, height = (int(shorter * side / min(image.size)) for side in image.size)
         return image.resize((width, height), PILLOW[self.interpolation])
-
-    def _random_crop(self, image: Image.Image, rng: random.Random) -> Pixels:
-        filter_ = PILLOW.get(self.interpolation, Image.Resampling.BILINEAR)
-        crop = image.crop(crop_box(image.size, (0.08, 1.0), rng)).resize(
-            (self.size, self.size), filter_
-        )
-        flipped = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
-        return np.asarray(flipped)
 
 
 def crop_box(size: tuple[int, int], scale: Sequence[float], rng: random.Random) -> Box:

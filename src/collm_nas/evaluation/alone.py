@@ -67,7 +67,7 @@ class TrainedAlone:
         """See `Evaluator`."""
         directory = self.directory / self.space.key(arch)
         bench = train_alone(self.cfg, self.space, arch, directory, self.cfg.seed)
-        return bench.accuracy(arch, "search_val")
+        return bench.accuracy(arch, bench.validation)
 
 
 def evaluate_trained(
@@ -189,8 +189,9 @@ def _anchors(
     one: OneNetwork, data: ImageData, recipe: Recipe, choices: Mapping[str, Any]
 ) -> Anchors:
     chosen = protocol("clean", bn="none" if recipe.norms == "own" else None)
-    images = ProtocolImages.of(chosen, data, cache_dir() / "images")
-    return Anchors(one, {"network": one.arch}, images, pixel_format(recipe.pixels))
+    pixels = pixel_format(recipe.pixels)
+    images = ProtocolImages.of(chosen, data, cache_dir() / "images", pixels, None)
+    return Anchors(one, {"network": one.arch}, images, pixels)
 
 
 def _own(cfg: DictConfig, seed: int, start: Bench | None) -> DictConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.inherit import calibrated_subnet, measure
 from collm_nas.evaluator.protocol import METRICS, Protocol
 from collm_nas.evaluator.shared import SharedResults
-from collm_nas.evaluator.supernet import Measurement, SupernetEvaluator
+from collm_nas.evaluator.supernet import Measurement, SupernetEvaluator, seen_in_training
 from collm_nas.problem import Metrics
 from collm_nas.run import UserError, build
 from collm_nas.searchspace.base import SearchSpace
@@ -53,16 +53,24 @@ class Bench:
         return pixel_format(self.measurement.weights.pixels)
 
     @property
+    def validation(self) -> SplitName:
+        """Name the split of the validation accuracy: that of the ranking, or `search_val`."""
+        ranking = self.protocol.ranking
+        return ranking if METRICS[ranking] == "val" else "search_val"
+
+    @property
     def held_out(self) -> bool:
         """Tell whether `test` is held out: not what candidates were ranked by."""
         return self.protocol.ranking != "test"
 
     def on(self, split: SplitName, **changes: Any) -> Measurement:
         """Return the measurement on another split, all of it if it is not that of the ranking."""
-        images = self.protocol.images if split == self.protocol.ranking else None
-        protocol = replace(self.protocol, ranking=split, images=images, **changes)
-        cache = self.measurement.images.cache
-        return replace(self.measurement, images=ProtocolImages.of(protocol, self.data, cache))
+        count = self.protocol.images if split == self.protocol.ranking else None
+        protocol = replace(self.protocol, ranking=split, images=count, **changes)
+        m = self.measurement
+        view = m.weights.training_view
+        images = ProtocolImages.of(protocol, self.data, m.images.cache, self.pixels, view)
+        return replace(m, images=images, seen=seen_in_training(m.weights, images, self.data))
 
     def accuracy(self, arch: Architecture, split: SplitName, **changes: Any) -> Metrics:
         """Return e.g. `{"test_accuracy": 71.2, "test_top5": 90.1}`, in percent."""
@@ -93,16 +101,19 @@ class Bench:
 
     def view(self, arch: Architecture) -> View:
         """Return how evaluation looks at images for `arch`."""
-        images = self.measurement.images
-        return View(self._size(arch), images.crop_ratio, images.protocol.interpolation)
+        return self.measurement.images.view(self._size(arch))
 
     def describe(self) -> Mapping[str, Any]:
         """Name everything that accuracies of this bench depend on."""
         weights = self.measurement.weights
-        protocol = {k: v for k, v in vars(self.protocol).items() if k != "name"}
+        images, protocol = self.measurement.images, vars(self.protocol)
         return {
             "protocol": self.measurement.name,
-            "protocol_settings": protocol,
+            "protocol_settings": {k: v for k, v in protocol.items() if k not in ("name", "pixels")},
+            "ranked_by": images.ranked_by,
+            "calibrated_with": images.calibrated_with if self.measurement.calibrates else 0,
+            "calibration_view": asdict(images.bn_view) if images.bn_view else "centre",
+            "cautions": list(self.measurement.cautions),
             "supernet": str(weights.path),
             "supernet_sha256": weights.sha256,
             "pixels": weights.pixels,

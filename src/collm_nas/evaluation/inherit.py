@@ -23,8 +23,6 @@ from collm_nas.report.evaluations import keep
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.searchspace.published import of_space
 
-SPLITS: tuple[SplitName, ...] = ("test", "search_val")
-
 
 @dataclass(frozen=True)
 class Row:
@@ -70,7 +68,7 @@ def row(
 ) -> Row:
     """Measure one architecture on both splits, once for each seed."""
     runs = [
-        {k: v for s in SPLITS for k, v in bench.accuracy(arch, s, bn_seed=seed).items()}
+        {k: v for s in _splits(bench) for k, v in bench.accuracy(arch, s, bn_seed=seed).items()}
         for seed in (seeds if bench.measurement.calibrates else seeds[:1])
     ]
     means = {name: statistics.fmean(run[name] for run in runs) for name in runs[0]}
@@ -83,12 +81,12 @@ def row(
 def explain(bench: Bench, seeds: Sequence[int]) -> list[str]:
     """Say what the numbers mean, in sentences."""
     protocol, name = bench.protocol, bench.measurement.name
-    test, ranking = (len(bench.data.split(split)) for split in SPLITS)
+    test, ranking = (len(bench.data.split(split)) for split in _splits(bench))
     lines = [
         f"Top-1 in percent with weights inherited from {bench.measurement.weights.path}, not "
         f"trained further; protocol {name}.",
         f"test: all {test:,} images" + (", which no search has seen." if bench.held_out else "."),
-        f"search_val: {ranking:,} images.",
+        f"{bench.validation}: {ranking:,} images.",
     ]
     if not bench.held_out:
         lines[1] += " CAUTION: this protocol ranks candidates by images of test: not held out."
@@ -100,7 +98,12 @@ def explain(bench: Bench, seeds: Sequence[int]) -> list[str]:
         )
     elif len(seeds) > 1:
         lines.append("No batch norms to calibrate: all seeds are the same.")
+    lines += [f"CAUTION: {caution}." for caution in bench.on(bench.validation).cautions]
     return [*lines, "Latency: median of one image on one CPU thread of this machine."]
+
+
+def _splits(bench: Bench) -> tuple[SplitName, SplitName]:
+    return "test", bench.validation
 
 
 def print_rows(rows: Sequence[Row], meaning: Sequence[str]) -> None:
@@ -109,7 +112,7 @@ def print_rows(rows: Sequence[Row], meaning: Sequence[str]) -> None:
     from rich.table import Table
 
     table = Table(title="Inherited weights", title_justify="left")
-    for column in ("", "test", "top-5", "search_val", "params", "MACs", "ms"):
+    for column in ("", "test", "top-5", "val", "params", "MACs", "ms"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for r in rows:
         table.add_row(

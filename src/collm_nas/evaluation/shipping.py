@@ -67,7 +67,7 @@ def describe(subject: Subject, bench: Bench, differences: Mapping[str, float]) -
     return {
         "architecture": subject.space.encode(arch),
         "classes": list(bench.data.classes),
-        "metrics": {**bench.accuracy(arch, "test"), **bench.accuracy(arch, "search_val")},
+        "metrics": {**bench.accuracy(arch, "test"), **bench.accuracy(arch, bench.validation)},
         "test_is_held_out": bench.held_out,
         "costs": subject.space.costs(arch),
         **bench.describe(),

@@ -90,7 +90,7 @@ def spread(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
 
 
 def _accuracy(bench: Bench, arch: Architecture, **changes: Any) -> float:
-    return bench.accuracy(arch, "search_val", **changes)["val_accuracy"]
+    return bench.accuracy(arch, bench.validation, **changes)["val_accuracy"]
 
 
 def _calibrations(
@@ -128,7 +128,7 @@ def _write(trust: Trust, bench: Bench, archs: Sequence[Architecture], directory:
 def _print(trust: Trust, bench: Bench) -> None:
     print(
         f"{len(trust.inherited)} subnets of {min(trust.macs) / 1e6:,.4g} to "
-        f"{max(trust.macs) / 1e6:,.4g} million multiply-adds; accuracy on search_val, "
+        f"{max(trust.macs) / 1e6:,.4g} million multiply-adds; accuracy on {bench.validation}, "
         f"{min(trust.inherited):.2f} to {max(trust.inherited):.2f}%; {bench.measurement.name}"
     )
     lines: list[tuple[str, Agreement | str]] = [

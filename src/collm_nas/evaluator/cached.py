@@ -41,10 +41,12 @@ class CachedEvaluator:
         self.lock = Lock()
         self.journal: Journal[EvaluationLine] = Journal(path, EvaluationLine)
         entries = self.journal.entries
-        if others := {e.get("protocol", "unknown") for e in entries} - {self.protocol}:
+        others = {e.get("protocol", "unknown") for e in entries}
+        if others := {p for p in others if _hash(p) != _hash(self.protocol)}:
             raise ValueError(
                 f"{path} holds results of the protocol {', '.join(sorted(others))}, and now it is "
-                f"{self.protocol}: the weights, the images or the way to measure have changed. "
+                f"{self.protocol}: the weights, the images or the way to measure have changed, "
+                "perhaps by an update (docs/evaluation.md says how each protocol measures). "
                 "Restore them to continue the run, or choose another directory: run_dir=…"
             )
         self.seconds = sum(e["seconds"] for e in entries)  # spent on evaluating, over all visits
@@ -63,6 +65,7 @@ class CachedEvaluator:
             self.keep(arch, metrics, round(time.monotonic() - start, 6))
         return self.known[arch]
 
+<<<<<<< HEAD
     def keep(self, arch: Architecture, metrics: Mapping[str, float], seconds: float) -> None:
         """Remember a result, on disk first."""
         with self.lock:
@@ -92,3 +95,9 @@ class CachedEvaluator:
 def measured(entries: list[EvaluationLine]) -> dict[Architecture, Metrics]:
     """Return the metrics of each architecture in `evaluations.jsonl`."""
     return {Architecture.of(e["arch"]): e["metrics"] for e in entries}
+=======
+
+def _hash(protocol: str) -> str:
+    """Return what tells measurements apart: the name before the hash only describes it."""
+    return protocol.rpartition(":")[2]
+>>>>>>> 304eea4 (Interpolation, pixels and calibration views belong to the weights; ofa and autoformer rank by their papers' images; what was trained on is named)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
+from pydantic import TypeAdapter, ValidationError
 
 from collm_nas.data.base import SplitName
-from collm_nas.data.view import Interpolation
+from collm_nas.data.pixels import pixel_format
+from collm_nas.data.view import Interpolation, RandomView
 
 Estimator = Literal["exact", "ema", "none"]
 Precision = Literal["float32", "bfloat16"]
-METRICS = {"search_val": "val", "test": "test", "train": "train", "train_fit": "train_fit"}
+CalibrationView = Literal["training", "centre"]
+Count = Annotated[int, Ge(1)]
+METRICS: Mapping[SplitName, str] = {
+    "search_val": "val",
+    "ofa_10k": "val",
+    "autoformer_100": "val",
+    "test": "test",
+    "train": "train",
+    "train_fit": "train_fit",
+}
 
 
 @dataclass(frozen=True)
@@ -21,55 +35,61 @@ class Protocol:
 
     Args:
         name: of the protocol.
-        ranking: the split whose accuracy candidates are ranked by.
+        ranking: the split whose accuracy candidates are ranked by; where a data set does not have
+            it, `search_val`.
         images: how many images of it, evenly over the classes; `None` is all.
         crop_ratio: see `View`; `None` is the data set's own.
-        interpolation: see `View`.
+        interpolation: see `View`; `None` is that of the weights.
+        pixels: a pixel format in the place of that of the weights.
         bn: the estimator of the batch-norm statistics; see `recalibrate`.
         bn_split: where the calibration images are from.
         bn_images: how many; a smaller split gives all that it has.
         bn_batch: images of a calibration batch.
-        bn_random_crop: whether they are seen as in training.
-        bn_seed: draws other calibration images.
+        bn_view: how they are seen: as the weights were trained, with random crops, flips and
+            colours; or in the centre, as evaluation sees them. Where it is not known how the
+            weights were trained, or not by such views, it is the centre.
+        bn_seed: draws other calibration images, and other views of them.
         precision: of the forward pass; statistics are always in single precision.
     """
 
     name: str
     ranking: SplitName = "search_val"
-    images: int | None = None
-    crop_ratio: float | None = None
-    interpolation: Interpolation = "bilinear"
+    images: Count | None = None
+    crop_ratio: Annotated[float, Gt(0), Le(1)] | None = None
+    interpolation: Interpolation | None = None
+    pixels: str | None = None
     bn: Estimator = "exact"
     bn_split: SplitName = "train_fit"
-    bn_images: int = 2000
-    bn_batch: int = 200
-    bn_random_crop: bool = False
-    bn_seed: int = 0
+    bn_images: Count = 2000
+    bn_batch: Count = 200
+    bn_view: CalibrationView = "training"
+    bn_seed: Annotated[int, Ge(0)] = 0
     precision: Precision = "float32"
-
-    def __post_init__(self) -> None:
-        choices = {"bn": get_args(Estimator), "precision": get_args(Precision)}
-        problems = [
-            f"{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}"
-            for name, allowed in choices.items()
-            if (value := getattr(self, name)) not in allowed
-        ] + [
-            f"{name} must be at least 1, got {value}"
-            for name in ("images", "bn_images", "bn_batch")
-            if (value := getattr(self, name)) is not None and value < 1
-        ]
-        if problems:
-            raise ValueError("\n".join(f"evaluator.changes.{problem}" for problem in problems))
 
     @property
     def objective(self) -> str:
         """Name what is measured by the split: `val_accuracy`, or `test_accuracy`."""
         return f"{METRICS[self.ranking]}_accuracy"
 
-    def digest(self, *context: object) -> str:
-        """Name these settings, and what else an accuracy depends on, by a short hash."""
-        content = json.dumps([asdict(self), *map(str, context)], sort_keys=True)
+    def digest(self, *context: object, view: RandomView | None) -> str:
+        """Name these settings, and what else an accuracy depends on, by a short hash.
+
+        Args:
+            view: how calibration sees its images; `None` is the centre.
+        """
+        settings = asdict(self)
+        # The pixel format is part of the context. The rest keeps the hash of what was measured
+        # before there was a choice.
+        del settings["pixels"], settings["bn_view"]
+        settings["bn_random_crop"] = asdict(view) if view else False
+        content = json.dumps([settings, *map(str, context)], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def told(self, **facts: object) -> str:
+        """Return the name, with what was really done in the place of what was asked for."""
+        base, *changes = self.name.split(",")
+        known = dict(change.split("=", 1) for change in changes)
+        return ",".join([base, *(f"{k}={v}" for k, v in {**known, **facts}.items())])
 
 
 PROTOCOLS = {
@@ -78,28 +98,19 @@ PROTOCOLS = {
         Protocol("clean"),
         # CoLLM-NAS ranks and reports on the same 50,000 images; it does not state its calibration
         Protocol("collm", ranking="test"),
-        Protocol("ofa", crop_ratio=0.875, bn_random_crop=True, bn_split="train"),
+        Protocol("ofa", ranking="ofa_10k", crop_ratio=0.875, bn_split="train"),
         Protocol(
             "spos_repo",
             ranking="test",
             images=8000,
             crop_ratio=0.875,
-            interpolation="opencv",
             bn="ema",
             bn_split="train",
             bn_images=25_600,
             bn_batch=128,
-            bn_random_crop=True,
         ),
-        Protocol(
-            "spos_paper",
-            crop_ratio=0.875,
-            interpolation="opencv",
-            bn_images=20_000,
-            bn_batch=128,
-            bn_random_crop=True,
-        ),
-        Protocol("autoformer", crop_ratio=0.875, interpolation="bicubic", bn="none"),
+        Protocol("spos_paper", crop_ratio=0.875, bn_images=20_000, bn_batch=128),
+        Protocol("autoformer", ranking="autoformer_100", crop_ratio=0.875, bn="none"),
     )
 }
 
@@ -110,7 +121,7 @@ def protocol(name: str, /, **changes: Any) -> Protocol:
     Its name says what was changed: `clean,images=1000`.
 
     Raises:
-        ValueError: there is none of this name, or no such setting.
+        ValueError: there is none of this name, or a setting is none or wrong; all are told.
     """
     if name not in PROTOCOLS:
         raise ValueError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
@@ -121,4 +132,18 @@ def protocol(name: str, /, **changes: Any) -> Protocol:
             f"a protocol has no setting {', '.join(unknown)}; there are {', '.join(known)}"
         )
     full_name = ",".join([name, *(f"{k}={v}" for k, v in changed.items())])
-    return replace(PROTOCOLS[name], **changed, name=full_name)
+    chosen = replace(PROTOCOLS[name], **changed, name=full_name)
+    try:
+        TypeAdapter(Protocol).validate_json(json.dumps(asdict(chosen)), strict=True)
+    except ValidationError as error:
+        wrong = {e["loc"][0]: e for e in error.errors()}  # of a union, one error is enough
+        raise ValueError(
+            "\n".join(
+                f"evaluator.changes.{key} {e['msg'].replace('Input should', 'must')}, got "
+                f"{e['input']!r}"
+                for key, e in wrong.items()
+            )
+        ) from error
+    if chosen.pixels:
+        pixel_format(chosen.pixels)
+    return chosen

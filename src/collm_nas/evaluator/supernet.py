@@ -8,11 +8,11 @@ import json
 import os
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from queue import LifoQueue
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,19 +20,22 @@ from collm_nas.architecture import Architecture
 from collm_nas.data.base import ImageData, Split
 from collm_nas.data.cache import cache_dir
 from collm_nas.data.pixels import PixelFormat, pixel_format
+from collm_nas.data.view import RandomView
 from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.inherit import BATCH, Images, calibrated_subnet, measure
-from collm_nas.evaluator.protocol import Protocol, protocol
+from collm_nas.evaluator.protocol import PROTOCOLS, Protocol, protocol
 from collm_nas.evaluator.shared import SharedResults
 from collm_nas.evaluator.worker import Worker, WorkerDied
 from collm_nas.problem import EvaluationFailed, Metrics
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.alone import NORMS
 from collm_nas.supernet.base import Supernet, supernet_class
-from collm_nas.supernet.checkpoint import load_supernet, supernet_info
+from collm_nas.supernet.checkpoint import FORMAT, load_supernet, supernet_info
 from collm_nas.supernet.download import WeightsUnavailable, supernet_file
 
+# whether the weights were trained on the images that candidates are ranked by
+Seen = Literal["", "training_images", "perhaps_trained_on"]
 ATTEMPTS = 2  # at a candidate whose process dies
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
@@ -48,9 +51,11 @@ class Weights:
     path: Path
     space: SearchSpace
     sha256: str
-    pixels: str  # name of the format in which they want their images
+    pixels: str  # name of the format in which their images are given to them
     normalised: bool  # whether they have batch norms that need statistics of their own
     classes: int
+    training_view: RandomView | None  # how they saw images, if it was by random views
+    unseen: frozenset[str] | None  # digests of splits not trained on; `None`: of released weights
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,22 @@ class Measurement:
     weights: Weights
     images: ProtocolImages
     device: str
+    seen: Seen = ""
 
     @property
     def name(self) -> str:
-        """Name the protocol, and by a hash all else that results depend on."""
-        protocol, kind = self.images.protocol, torch.device(self.device).type
+        """Name the protocol as it was really carried out, and by a hash all that results depend on.
+
+        Two names with the same hash are of the same measurement.
+        """
+        images, kind = self.images, torch.device(self.device).type
+        protocol, facts = images.protocol, dict[str, object]()
+        if images.ranked_by < (protocol.images or 0):
+            facts["images"] = images.ranked_by
+        if self.calibrates and images.calibrated_with < protocol.bn_images:
+            facts["bn_images"] = images.calibrated_with
+        if self.seen:
+            facts["ranking"] = self.seen
         digest = protocol.digest(
             self.weights.sha256,
             self.weights.space.identity,
@@ -72,8 +88,38 @@ class Measurement:
             *self.images.identity,
             kind,
             BATCH[kind],
+            view=images.bn_view,
         )
-        return f"{protocol.name}:{digest}"
+        return f"{protocol.told(**facts)}:{digest}"
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Say what a reader of these accuracies must know, in sentences."""
+        protocol, split = self.images.protocol, self.images.ranking_split.name
+        base = PROTOCOLS[protocol.name.partition(",")[0]]
+        told = []
+        if self.seen == "training_images":
+            told.append(
+                f"NOT HELD OUT: these weights were trained on the images of {split}, so that "
+                f"accuracies on them are too high and rank by memory, too. {_way_out(self)}"
+            )
+        elif self.seen:
+            told.append(
+                f"PERHAPS NOT HELD OUT: the images of {split} are not those that were held out "
+                "when these weights were trained, and some may have been trained on (config keys: "
+                "data, supernet)"
+            )
+        if base.ranking not in (protocol.ranking, "search_val") and protocol.ranking != "test":
+            told.append(
+                f"these images have no {base.ranking}, by which protocol {base.name} ranks: "
+                f"candidates are ranked by {split}"
+            )
+        given = protocol.interpolation, pixel_format(self.weights.pixels).interpolation
+        if given[0] != given[1]:
+            told.append(f"images are scaled by {given[0]}; the weights are used to {given[1]}")
+        if protocol.pixels:
+            told.append(f"pixels are given as {protocol.pixels}, not as the weights are used to")
+        return tuple(told)
 
     @property
     def description(self) -> str:
@@ -83,7 +129,8 @@ class Measurement:
         if not self.calibrates:
             return f"{ranking}; no batch norms"
         calibration = _told(images.calibrated_with, protocol.bn_images, images.bn_split)
-        return f"{ranking}; batch norms: {protocol.bn} over {calibration}"
+        view = "random views, as in training" if images.bn_view else "centres"
+        return f"{ranking}; batch norms: {protocol.bn} over {calibration} ({view})"
 
     def start(self, threads: int) -> Callable[[Architecture], Metrics]:
         """Load the weights into this process; return what measures an architecture with them."""
@@ -153,11 +200,12 @@ class SupernetEvaluator:
         workers: int,
     ) -> None:
         kind = _device(device)
-        weights, images = _find(space, supernet, data, protocol, changes)
-        self.measurement = Measurement(weights, images, kind)
+        weights, images, seen = _find(space, supernet, data, protocol, changes)
+        self.measurement = Measurement(weights, images, kind, seen)
         self.objective = images.protocol.objective
         self.protocol = self.measurement.name
         self.images, self.description = images.ranked_by, self.measurement.description
+        self.cautions = self.measurement.cautions
         file_name = self.protocol.rpartition(":")[2] + ".jsonl"
         self._shared = SharedResults(
             cache_dir() / "evaluations" / space.identity / file_name, self.protocol
@@ -230,29 +278,74 @@ def _find(
     data: Callable[[], ImageData],
     protocol_name: str,
     changes: Mapping[str, Any],
-) -> tuple[Weights, ProtocolImages]:
-    """Find weights and images.
+) -> tuple[Weights, ProtocolImages, Seen]:
+    """Find weights and images, and whether these weights were trained on these images.
 
     Raises:
         CannotEvaluate: see there.
     """
-    problems: list[str] = []
-    weights = images = None
-    try:
-        weights = _weights(space, supernet)
-    except (WeightsUnavailable, OSError, ValueError) as error:
-        problems.append(f"weights: {error}")
-    try:
-        dataset = data()
-        own = {"bn": "none"} if weights and supernet_info(weights.path).get(NORMS) == "own" else {}
-        chosen = protocol(protocol_name, **{**changes, **own})
-        images = ProtocolImages.of(chosen, dataset, cache_dir() / "images")
-        problems += _misfits(weights, dataset, images.protocol) if weights else []
-    except ValueError as error:
-        problems.append(f"images: {error}")
-    if problems or weights is None or images is None:
+    found: dict[str, Any] = {}
+    problems = []
+    for name, find in (
+        ("weights", lambda: _weights(space, supernet)),
+        ("images", data),
+        ("protocol", lambda: _protocol(found.get("weights"), protocol_name, changes)),
+    ):
+        try:
+            found[name] = find()
+        except (WeightsUnavailable, OSError, ValueError) as error:
+            problems.append(f"{name}: {error}")
+    if not problems:
+        problems = _misfits(found["weights"], found["images"], found["protocol"])
+    if problems:
         raise CannotEvaluate("\n".join(problems))
-    return weights, images
+    weights, dataset, chosen = found["weights"], found["images"], found["protocol"]
+    if chosen.pixels == weights.pixels:
+        chosen = replace(chosen, pixels=None)
+    weights = replace(weights, pixels=chosen.pixels or weights.pixels)
+    look, view = pixel_format(weights.pixels), weights.training_view
+    try:
+        images = ProtocolImages.of(chosen, dataset, cache_dir() / "images", look, view)
+        return weights, images, seen_in_training(weights, images, dataset)
+    except ValueError as error:
+        raise CannotEvaluate(f"images: {error}") from error
+
+
+def _protocol(weights: Weights | None, name: str, changes: Mapping[str, Any]) -> Protocol:
+    own = weights is not None and supernet_info(weights.path).get(NORMS) == "own"
+    return protocol(name, **{**changes, **({"bn": "none"} if own else {})})
+
+
+def seen_in_training(weights: Weights, images: ProtocolImages, data: ImageData) -> Seen:
+    """Tell whether the images that candidates are ranked by were trained on.
+
+    Released weights were trained on all of ImageNet's training images, but perhaps for a split that
+    is known; ours say what was held out.
+    """
+    split = images.ranking_split
+    if split.name in ("train", "train_fit"):
+        return "training_images"
+    if (ours := weights.unseen) is not None:
+        return "perhaps_trained_on" if ours and split.digest not in ours else ""
+    if split.name == "test":
+        return ""
+    if "ofa_10k" not in data.splits:
+        return "perhaps_trained_on"
+    unseen_split = supernet_class(weights.space).unseen
+    if unseen_split and data.split(unseen_split).digest == split.digest:
+        return ""
+    return "training_images"
+
+
+def _way_out(measurement: Measurement) -> str:
+    if measurement.weights.unseen is not None:
+        return "Rank by what was held out: evaluator.changes.ranking=search_val"
+    if unseen := supernet_class(measurement.weights.space).unseen:
+        return f"They have not seen {unseen}: evaluator.protocol=ofa ranks by it"
+    return (
+        "They have seen all training images. evaluator.protocol=collm ranks by the images of test, "
+        "as CoLLM-NAS; a supernet that is trained here leaves search_val out"
+    )
 
 
 def _weights(space: SearchSpace, supernet: str) -> Weights:
@@ -268,7 +361,28 @@ def _weights(space: SearchSpace, supernet: str) -> Weights:
     with torch.inference_mode():
         classes = loaded(torch.zeros(1, 3, side, side), arch).shape[1]
     normalised = bool(batch_norms(loaded)) and info.get(NORMS) != "own"
-    return Weights(path, space, sha256, pixels, normalised, classes)
+    view = _training_view(info, space)
+    return Weights(path, space, sha256, pixels, normalised, classes, view, _unseen(info))
+
+
+def _unseen(info: Mapping[str, str]) -> frozenset[str] | None:
+    """Return the digests of splits that weights of ours were not trained on, where it is known."""
+    if info.get("format") != FORMAT:
+        return None
+    splits = json.loads(info.get("data", "{}"))
+    names = ("test",) if info.get("trained_on") == "train" else ("test", "search_val")
+    return frozenset(splits[name] for name in names if name in splits)
+
+
+def _training_view(info: Mapping[str, str], space: SearchSpace) -> RandomView | None:
+    """Return how the weights saw images: as their recipe says, or as those that were released."""
+    if "recipe" not in info:
+        return supernet_class(space).training_view
+    augmentation = json.loads(info["recipe"])["augmentation"]
+    if not augmentation["_target_"].endswith(".RandomCrop"):
+        return None
+    names = {field.name for field in fields(RandomView)}
+    return RandomView(**{key: value for key, value in augmentation.items() if key in names})
 
 
 def _misfits(weights: Weights, data: ImageData, protocol: Protocol) -> list[str]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 import numpy as np
 from annotated_types import Ge
-from PIL import Image, ImageEnhance
+from PIL import Image
 from torch import Tensor
 
-from collm_nas.data.view import PILLOW, Interpolation, Pixels, crop_box
+from collm_nas.data.view import PILLOW, Interpolation, Pixels, RandomView, crop_box
 
 FLIP = Image.Transpose.FLIP_LEFT_RIGHT
 
@@ -46,21 +45,8 @@ class Single:
 
 
 @dataclass(frozen=True)
-class RandomCrop(Single):
-    """A random crop, scaled to size; mirrored half of the time; colours shifted.
-
-    Args:
-        scale: the least part of the image's area that a crop covers.
-        flip: whether to mirror. Digits and letters are not what they mirror.
-        brightness, contrast, saturation: how far each may leave its factor of 1. They are
-            changed in random order, as torchvision does.
-    """
-
-    scale: float = 0.08
-    flip: bool = True
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
+class RandomCrop(RandomView, Single):
+    """A random view of each image; batch norms may be calibrated on such views, too."""
 
     def __post_init__(self) -> None:
         problems = wrong_scale(self.scale)
@@ -74,23 +60,7 @@ class RandomCrop(Single):
 
     def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
         """See `Augmentation`."""
-        rng = random.Random(rng_seed)
-        crop = random_crop(image, size, self.scale, "bilinear", rng)
-        if self.flip:
-            crop = maybe_mirrored(crop, rng)
-        return np.asarray(self._jittered(crop, rng))
-
-    def _jittered(self, image: Image.Image, rng: random.Random) -> Image.Image:
-        strengths: dict[Callable[[Image.Image], ImageEnhance._Enhance], float] = {
-            ImageEnhance.Brightness: self.brightness,
-            ImageEnhance.Contrast: self.contrast,
-            ImageEnhance.Color: self.saturation,
-        }
-        active = [change for change, strength in strengths.items() if strength]
-        for change in rng.sample(active, len(active)):
-            strength = strengths[change]
-            image = change(image).enhance(rng.uniform(max(0.0, 1 - strength), 1 + strength))
-        return image
+        return self.draw(image, size, random.Random(rng_seed))
 
 
 @dataclass(frozen=True)

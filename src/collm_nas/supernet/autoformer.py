@@ -244,6 +244,7 @@ class VisionTransformer(nn.Module):
 class AutoFormerSupernet(Supernet):
     """The weights of all subnets of `space`."""
 
+    input_format: ClassVar[str] = "imagenet_bicubic"
     official_weights: ClassVar[Mapping[str, OfficialWeights]] = {
         AutoFormer(size).identity: OfficialWeights(
             f"{RELEASES}/supernet-{size}.pth", f"supernet-{size}.pth", note=NOTES.get(size, "")

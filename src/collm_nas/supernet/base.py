@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from torch import Tensor, nn
 
 from collm_nas.architecture import Architecture
+from collm_nas.data.base import SplitName
+from collm_nas.data.view import RandomView
 from collm_nas.searchspace.base import SearchSpace
 
 if TYPE_CHECKING:
@@ -24,6 +26,12 @@ class Supernet(nn.Module, ABC):
 
     # How the published weights want their pixels: a name in `collm_nas.data.pixels`.
     input_format: ClassVar[str] = "imagenet"
+
+    # How images were seen when these were trained, where that tells how to calibrate batch norms.
+    training_view: ClassVar[RandomView | None] = None
+
+    # The split of ImageNet's training images that these have not seen, if there is one.
+    unseen: ClassVar[SplitName | None] = None
 
     # Published weights by `SearchSpace.identity`.
     official_weights: ClassVar[Mapping[str, OfficialWeights]] = {}

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from collm_nas.architecture import Architecture
+from collm_nas.data.base import SplitName
+from collm_nas.data.view import RandomView
 from collm_nas.searchspace.mobilenet import MobileNet
 from collm_nas.searchspace.mobilenet_skeleton import (
     Block,
@@ -83,6 +85,8 @@ class OFASupernet(MobileNetFrame, Supernet):
     its accuracy means anything.
     """
 
+    training_view: ClassVar[RandomView | None] = RandomView(brightness=32 / 255, saturation=0.5)
+    unseen: ClassVar[SplitName | None] = "ofa_10k"
     official_weights: ClassVar[Mapping[str, OfficialWeights]] = {
         f"mobilenet-w{w}-c1000": _released(w) for w in ("1.0", "1.2")
     }

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from collm_nas.architecture import Architecture
+from collm_nas.data.view import RandomView
 from collm_nas.searchspace.shufflenet import KERNELS, XCEPTION, Block, ShuffleNet
 from collm_nas.supernet.base import Supernet
 from collm_nas.supernet.checkpoint import OfficialWeights
@@ -93,6 +94,9 @@ class SPOSSupernet(_Trunk, Supernet):
 
     # How the published weights expect images; with normalised RGB they are at chance.
     input_format: ClassVar[str] = "bgr_0_255"
+    training_view: ClassVar[RandomView | None] = RandomView(
+        brightness=0.4, contrast=0.4, saturation=0.4
+    )
     official_weights: ClassVar[Mapping[str, OfficialWeights]] = {ShuffleNet().identity: RELEASED}
 
     def __init__(self, space: ShuffleNet) -> None:
