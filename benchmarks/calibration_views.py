@@ -3,8 +3,8 @@
     python train_supernet.py experiment=ofa_small data.root=IMAGENETTE
     python benchmarks/calibration_views.py IMAGENETTE runs/ofa_small/train/supernet.safetensors
 
-Random subnets of a trained supernet are measured on `search_val` after calibration on three views of
-the same images: those of the once-for-all tutorial, those that the weights were trained on, and
+Random subnets of a trained supernet are measured on `search_val` after calibration on three views
+of the same images: those of the once-for-all tutorial, those that the weights were trained on, and
 centres. The reference is the tutorial's way with other images; it is measured twice, so that its
 own noise is known.
 """

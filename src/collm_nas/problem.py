@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -49,6 +49,13 @@ class CountsImages(Protocol):
 
     images: int
     description: str
+
+
+@runtime_checkable
+class Cautious(Protocol):
+    """An evaluator whose numbers need words beside them: sentences that every output carries."""
+
+    cautions: Sequence[str]
 
 
 class EvaluationFailed(RuntimeError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
 from collm_nas.logger.base import SearchLogger, Snapshot
 from collm_nas.problem import (
+    Cautious,
     CountsImages,
     Evaluator,
     Problem,
@@ -74,9 +76,13 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     with open_run(cfg, run_dir, FIXED):
         write_atomically(run_dir / "environment.json", json.dumps(environment(), indent=2))
         parts = build_parts(cfg, run_dir)
+        evaluator = parts.evaluator.evaluator
+        cautions = evaluator.cautions if isinstance(evaluator, Cautious) else ()
+        for caution in cautions:
+            print(f"WARNING: {caution}.", file=sys.stderr)
         start = time.monotonic()
         stopped, finished = _search(cfg, run_dir, parts)
-        totals, evaluator = parts.ledger.totals(), parts.evaluator.evaluator
+        totals = parts.ledger.totals()
         result = summarise(
             parts.problem,
             parts.archive,
@@ -93,6 +99,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             },
             standing=_standing(evaluator, parts.archive),
             counted=evaluator if isinstance(evaluator, CountsImages) else None,
+            cautions=cautions,
         )
         if parts.archive.evaluated() or finished:
             _report(run_dir, result, parts, cfg.report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from math import isfinite
@@ -65,7 +66,6 @@ class CachedEvaluator:
             self.keep(arch, metrics, round(time.monotonic() - start, 6))
         return self.known[arch]
 
-<<<<<<< HEAD
     def keep(self, arch: Architecture, metrics: Mapping[str, float], seconds: float) -> None:
         """Remember a result, on disk first."""
         with self.lock:
@@ -95,9 +95,9 @@ class CachedEvaluator:
 def measured(entries: list[EvaluationLine]) -> dict[Architecture, Metrics]:
     """Return the metrics of each architecture in `evaluations.jsonl`."""
     return {Architecture.of(e["arch"]): e["metrics"] for e in entries}
-=======
+
 
 def _hash(protocol: str) -> str:
-    """Return what tells measurements apart: the name before the hash only describes it."""
-    return protocol.rpartition(":")[2]
->>>>>>> 304eea4 (Interpolation, pixels and calibration views belong to the weights; ofa and autoformer rank by their papers' images; what was trained on is named)
+    """Return what tells measurements apart: a name before a hash only describes it."""
+    found = re.search(r":([0-9a-f]{16})$", protocol)
+    return found[1] if found else protocol

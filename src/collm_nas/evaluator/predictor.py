@@ -25,7 +25,9 @@ class PredictorEvaluator:
     Args:
         space: the one that the predictor was trained for, of the same width; it may be narrower.
         file: a predictor, see `predictor_file`.
-        extrapolate: accept options of `space` that the training data did not have.
+        extrapolate: accept options of `space` that the training data did not have, beside others.
+            The only option of a variable, such as the one resolution that is searched, is accepted
+            anyway: it is the same for all, so that their order hardly suffers. `cautions` say so.
 
     Raises:
         ValueError: the file holds no predictor, or none for `space`.
@@ -40,6 +42,7 @@ class PredictorEvaluator:
         if problems := list(_misfits(self.predictor.meaning, space, extrapolate)):
             head = f"evaluator.file={file} does not fit the space:"
             raise ValueError("\n  ".join([head, *problems]))
+        self.cautions = tuple(_guesses(self.predictor.meaning, space))
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """Return `{"predicted_accuracy": percent}`; see `Evaluator`."""
@@ -65,19 +68,37 @@ def _foreign_options(
 ) -> Iterator[str]:
     trained = meaning.trained.get(own.name, column.options)
     unknown = [o for o in own.options if o not in column.options]
-    untrained = [o for o in own.options if o in column.options and o not in trained]
+    untrained = _untrained(own, column, meaning)
     remedy = " Narrow the space, e.g. searchspace.resolutions=[…]" if own.name == "r" else ""
     if unknown:
         yield (
             f"it has no input for {own.name} = {_listed(unknown)}, only for "
             f"{_listed(column.options)}.{remedy}"
         )
-    if untrained and not extrapolate:
+    if untrained and len(own.options) > 1 and not extrapolate:
         yield (
             f"it was trained on {own.name} = {_listed(trained)} alone and only guesses for "
-            f"{_listed(untrained)}.{remedy}{', or accept' if remedy else ' Accept'} guesses: "
+            f"{_listed(untrained)}: it does not know how these compare with the others, although "
+            f"alone they are ordered well.{remedy}"
+            f"{', or accept' if remedy else ' Accept'} guesses: "
             "evaluator.extrapolate=true"
         )
+
+
+def _guesses(meaning: Meaning, space: SearchSpace) -> Iterator[str]:
+    """Say which of the accepted options the predictor was not trained on."""
+    own = {v.name: v for v in space.variables}
+    for column in meaning.columns:
+        if untrained := _untrained(own[column.name], column, meaning):
+            among = "the order of candidates is good, the level of their accuracies a guess"
+            if len(own[column.name].options) > 1:
+                among = "their order among other options is a guess, and their level"
+            yield f"the predictor was not trained on {column.name} = {_listed(untrained)}: {among}"
+
+
+def _untrained(own: Variable, column: Variable, meaning: Meaning) -> list[Value]:
+    trained = meaning.trained.get(own.name, column.options)
+    return [o for o in own.options if o in column.options and o not in trained]
 
 
 def _listed(options: Sequence[Value]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def summarise(
     seconds: Mapping[str, float],
     standing: Mapping[str, float],
     counted: CountsImages | None = None,
+    cautions: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Collect what a search found and what it took.
 
@@ -39,6 +40,7 @@ def summarise(
         seconds: wall time by what it went to, of all visits.
         standing: rank and regret among all architectures of a benchmark, if known.
         counted: the evaluator, if its accuracies were counted on images.
+        cautions: what a reader of the numbers must know.
     """
     verdicts = [r.verdict for r in archive.records()]
     ranking = ranked(archive.records(), archive.objective)
@@ -56,6 +58,7 @@ def summarise(
         "selected_on": archive.objective,
         "protocol": protocol,
         "measured": counted.description if counted else "",
+        "cautions": list(cautions),
         "best": found,
         "certainty": certainty(ranking, archive.objective, counted.images if counted else None),
         "evaluations": len(archive.evaluated()),
@@ -87,6 +90,8 @@ def summary_line(result: Mapping[str, Any], run_dir: Path) -> str:
     """Write the outcome in one line."""
     best, metric = result["best"], result["selected_on"]
     found = f"{metric} {best['metrics'][metric]:.3f} {best['key']}" if best else "nothing found"
+    if cautions := result["cautions"]:
+        found += f" (WARNING: {'; '.join(cautions)})"
     rank = f", rank {best['rank']:,}" if "rank" in best else ""
     return f"{run_dir}: {found}{rank}, {result['evaluations']} evaluations ({result['stopped']})"
 
@@ -98,6 +103,7 @@ def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:
         rows.append(("language model", result["llm"]))
     if metric != "val_accuracy":
         rows.append(("WARNING", f"selected on {metric}: not comparable with a clean search"))
+    rows += [("WARNING", caution) for caution in result["cautions"]]
     if "front" in result:
         rows += pareto.rows(result)
     if best:
