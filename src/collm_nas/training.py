@@ -27,9 +27,9 @@ from collm_nas.data.base import ImageData
 from collm_nas.data.cache import cache_dir
 from collm_nas.data.check import check_classes
 from collm_nas.data.pixels import pixel_format
-from collm_nas.data.view import RandomView
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.protocol import protocol
+from collm_nas.evaluator.supernet import calibration_view
 from collm_nas.files import write_atomically
 from collm_nas.recipe.anchors import anchors
 from collm_nas.recipe.base import Phase, Recipe
@@ -193,8 +193,7 @@ def _anchors(
     choices: Mapping[str, Any],
 ) -> Anchors:
     v, pixels = cfg.validation, pixel_format(recipe.pixels)
-    view = recipe.augmentation if isinstance(recipe.augmentation, RandomView) else None
-    view = view if v.get("bn_view") == "training" else None
+    view = calibration_view(space, cfg.recipe) if v.get("bn_view") == "training" else None
     chosen = protocol("clean", images=v.images, bn_images=v.bn_images)
     images = ProtocolImages.of(chosen, data, cache_dir() / "images", pixels, view)
     return Anchors(space, anchors(space, choices), images, pixels)

@@ -51,7 +51,9 @@ def test_a_search_says_how_sure_its_choice_is_and_what_was_really_done(
     result = session.run(cfg, tmp_path / "run")
     told = capsys.readouterr().out
     done = "50 images of search_val; batch norms: exact over 1,000 images of train_fit"
-    assert result["measured"] == f"{done} (5,000 asked for)"
+    view = "(random views, as in training)"
+    assert result["measured"] == f"{done} (5,000 asked for) {view}"
+    assert result["protocol"].startswith("clean,images=50,bn_images=1000:")
     assert result["certainty"]["images"] == 50
     low, high = result["certainty"]["interval"]
     assert low < result["best"]["metrics"]["val_accuracy"] < high

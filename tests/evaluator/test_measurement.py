@@ -108,10 +108,10 @@ def test_calibration_sees_images_as_the_authors_trained_or_in_the_centre(release
     }
     own = measurement("mobilenet_tiny", ours(tmp_path / "a", recipe=json.dumps(recipe)))
     assert own.images.bn_view == RandomView(flip=False), "nothing mirrors digits"
-    recipe["augmentation"]["_target_"] = "collm_nas.recipe.augmentation.PaddedCrop"
-    padded = measurement("mobilenet_tiny", ours(tmp_path / "b", recipe=json.dumps(recipe)))
-    assert padded.images.bn_view is None
-    hashes = {m.name.rpartition(":")[2] for m in (usual, centre, own, padded)}
+    recipe["augmentation"]["flip"] = True
+    mirrored = measurement("mobilenet_tiny", ours(tmp_path / "b", recipe=json.dumps(recipe)))
+    assert mirrored.images.bn_view == OFA_VIEW
+    hashes = {m.name.rpartition(":")[2] for m in (usual, centre, own, mirrored)}
     assert len(hashes) == 4
 
 

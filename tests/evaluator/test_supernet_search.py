@@ -113,7 +113,7 @@ def test_a_run_goes_on_with_the_same_weights_alone(
         (["supernet=official"], ["no weights are published", "searchspace=shufflenet"]),
         (["searchspace=mobilenet_tiny"], ["another space", "config key: searchspace"]),
         (["evaluator.protocol=best"], ["no protocol 'best'; there are clean, collm"]),
-        (["evaluator.changes.bn=mean"], ["evaluator.changes.bn must be exact, ema or none"]),
+        (["evaluator.changes.bn=mean"], ["evaluator.changes.bn must be 'exact', 'ema' or 'none'"]),
         (["evaluator.device=tpu"], ["evaluator.device must be auto, cpu or cuda"]),
         (["+evaluator.batch=3"], ["`evaluator` does not fit", "batch"]),
         (

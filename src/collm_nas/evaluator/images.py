@@ -49,8 +49,7 @@ class ProtocolImages:
 
         Args:
             pixels: how the weights want their images.
-            training_view: how images were seen when the weights were trained; `None`: not by
-                random views, or it is not known.
+            training_view: what calibration sees under `bn_view=training`; `None`: the centre.
 
         Raises:
             DataUnavailable: they are not there.

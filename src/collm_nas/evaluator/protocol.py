@@ -45,9 +45,8 @@ class Protocol:
         bn_split: where the calibration images are from.
         bn_images: how many; a smaller split gives all that it has.
         bn_batch: images of a calibration batch.
-        bn_view: how they are seen: as the weights were trained, with random crops, flips and
-            colours; or in the centre, as evaluation sees them. Where it is not known how the
-            weights were trained, or not by such views, it is the centre.
+        bn_view: how they are seen: as the authors of the supernet trained and calibrate it, with
+            random crops, flips and colours; or in the centre, as evaluation sees them.
         bn_seed: draws other calibration images, and other views of them.
         precision: of the forward pass; statistics are always in single precision.
     """

@@ -54,7 +54,7 @@ class Weights:
     pixels: str  # name of the format in which their images are given to them
     normalised: bool  # whether they have batch norms that need statistics of their own
     classes: int
-    training_view: RandomView | None  # how they saw images, if it was by random views
+    training_view: RandomView | None  # see `calibration_view`
     unseen: frozenset[str] | None  # digests of splits not trained on; `None`: of released weights
 
 
@@ -361,7 +361,7 @@ def _weights(space: SearchSpace, supernet: str) -> Weights:
     with torch.inference_mode():
         classes = loaded(torch.zeros(1, 3, side, side), arch).shape[1]
     normalised = bool(batch_norms(loaded)) and info.get(NORMS) != "own"
-    view = _training_view(info, space)
+    view = calibration_view(space, json.loads(info.get("recipe", "{}")))
     return Weights(path, space, sha256, pixels, normalised, classes, view, _unseen(info))
 
 
@@ -374,13 +374,17 @@ def _unseen(info: Mapping[str, str]) -> frozenset[str] | None:
     return frozenset(splits[name] for name in names if name in splits)
 
 
-def _training_view(info: Mapping[str, str], space: SearchSpace) -> RandomView | None:
-    """Return how the weights saw images: as their recipe says, or as those that were released."""
-    if "recipe" not in info:
-        return supernet_class(space).training_view
-    augmentation = json.loads(info["recipe"])["augmentation"]
-    if not augmentation["_target_"].endswith(".RandomCrop"):
-        return None
+def calibration_view(space: SearchSpace, recipe: Mapping[str, Any]) -> RandomView | None:
+    """Return how batch norms of a supernet see images where its authors calibrate it.
+
+    Args:
+        recipe: of the weights, if they were trained here. What it does not mirror, e.g. digits, is
+            seen as it was in training.
+    """
+    augmentation = recipe.get("augmentation", {})
+    view = supernet_class(space).training_view
+    if view is None or augmentation.get("flip", True):
+        return view
     names = {field.name for field in fields(RandomView)}
     return RandomView(**{key: value for key, value in augmentation.items() if key in names})
 

@@ -27,7 +27,7 @@ class Supernet(nn.Module, ABC):
     # How the published weights want their pixels: a name in `collm_nas.data.pixels`.
     input_format: ClassVar[str] = "imagenet"
 
-    # How images were seen when these were trained, where that tells how to calibrate batch norms.
+    # How images were seen when these were trained, and are when their batch norms are calibrated.
     training_view: ClassVar[RandomView | None] = None
 
     # The split of ImageNet's training images that these have not seen, if there is one.
