@@ -84,7 +84,7 @@ def dump(value: Any) -> str:
 
 def _sorted(part: Any) -> tuple[str, Any]:
     """Tell what a part of a message is, and what it says."""
-    if part is None or isinstance(part, str):
+    if not part or isinstance(part, str):
         return "text", part or ""
     if not isinstance(part, dict):
         return "unread", part

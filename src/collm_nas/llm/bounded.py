@@ -65,8 +65,8 @@ class Bounded(httpx2.BaseTransport):
             "content-type": response.headers.get("content-type", "").partition(";")[0],
             "retry-after": response.headers.get("retry-after", ""),
         }
-        headers = {name: value[:MAX_HEADER] for name, value in kept.items() if value}
-        return httpx2.Response(response.status_code, headers=headers, content=body)
+        headers = {k: v[:MAX_HEADER].encode("ascii", "replace") for k, v in kept.items() if v}
+        return httpx2.Response(response.status_code, headers=list(headers.items()), content=body)
 
     def close(self) -> None:
         """Close what `inner` holds open."""
@@ -111,6 +111,8 @@ class Clock:
         for connection in list(self._connections):
             with suppress(OSError):  # it may be closed already
                 connection.shutdown(socket.SHUT_RDWR)
+                while connection.recv(2**16):  # else a flood that has arrived is still read
+                    pass
 
 
 def client(url: str) -> httpx2.Client:

@@ -14,7 +14,8 @@ SHORTEST_PART = 8  # characters: shorter parts of a key say nothing and occur by
 SHORTEST_KEY = 12  # shorter ones are placeholders of servers that need none, such as EMPTY
 QUOTED_CHARACTERS = 300  # of a foreign text in a message
 KEY_LIKE = re.compile(r"\b(sk|key|xai|gsk|hf)[-_][\w*.\-]{6,}|Bearer \S+")
-ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|/)")
+# From the first backslash of a run on: from every one of it would take time quadratic in the run.
+ESCAPE = re.compile(r"(?<!\\)\\+(?:u([0-9a-fA-F]{4})|/)")
 
 
 def scrub(text: str, key: str, sent: str = "") -> str:
@@ -25,11 +26,14 @@ def scrub(text: str, key: str, sent: str = "") -> str:
     """
     if len(key) < SHORTEST_KEY:
         return text
-    parts = {key[i : i + SHORTEST_PART] for i in range(len(key) - SHORTEST_PART + 1)}
     plain, places = _unescaped(text)
     secret = bytearray(len(plain))  # 1 where a character belongs to the key
-    for part in (key, *(part for part in parts if part not in sent)):
-        start = plain.find(part)
+    for whole in re.finditer(re.escape(key), plain):
+        secret[whole.start() : whole.end()] = b"\1" * len(key)
+    plain = plain.replace(key, "\0" * len(key))  # most parts then occur no more
+    for i in range(len(key) - SHORTEST_PART + 1):
+        part = key[i : i + SHORTEST_PART]
+        start = -1 if part in sent else plain.find(part)
         while start >= 0:
             secret[start : start + len(part)] = b"\1" * len(part)
             start = plain.find(part, start + 1)

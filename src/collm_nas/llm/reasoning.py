@@ -42,10 +42,10 @@ def split_reasoning(text: str) -> tuple[str, str]:
     """Return the answer and the reasoning in `text`, both as written but for outer white space."""
     spoken, thoughts = _split_channels(text)
     answer, blocks = _split_blocks(spoken)
-    thoughts += blocks
-    if not thoughts:
+    if answer == text:
         return text, ""
-    return answer.strip(), "\n".join(thought.strip() for thought in thoughts)
+    stripped = [thought.strip() for thought in (*thoughts, *blocks)]
+    return answer.strip(), "\n".join(thought for thought in stripped if thought)
 
 
 def _split_channels(text: str) -> tuple[str, list[str]]:
@@ -64,7 +64,7 @@ def _split_channels(text: str) -> tuple[str, list[str]]:
         first, *others = END.split(content)
         (answers if name.split()[:1] == ["final"] else thoughts).append(first)
         thoughts += others
-    return "\n".join(answers), [thought for thought in thoughts if thought.strip()] or [""]
+    return "\n".join(answers), thoughts
 
 
 def _split_blocks(text: str) -> tuple[str, list[str]]:
