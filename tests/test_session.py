@@ -14,7 +14,7 @@ from filelock import FileLock
 from collm_nas import session
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.llm.server import serve
-from collm_nas.report.errors import STOPPED, WRONG_INPUT, told_plainly
+from collm_nas.report.errors import FRUITLESS, STOPPED, WRONG_INPUT, told_plainly
 from collm_nas.run import Stopped, UserError
 from collm_nas.searchspace.nasbench201 import NASBench201
 from collm_nas.settings import SearchSettings, check
@@ -53,6 +53,28 @@ def test_a_stand_in_that_answers_in_the_place_of_a_model_is_named(tmp_path, monk
         monkeypatch.setenv("OPENAI_API_KEY", "any")
         result = session.run(search_config("budget.evaluations=5", llm="gpt4"), tmp_path / "run")
     assert re.fullmatch(r"gpt-4.1, answered by scripted:\w+ \(.*NOT a language.*\)", result["llm"])
+
+
+@pytest.mark.parametrize(
+    ("persona", "looks_like"),
+    [
+        ("empty", "the answer is empty"),
+        ("refusal", "contains no JSON object. It begins: "),
+        ("wrong_lengths", "must "),
+    ],
+)
+def test_a_search_without_one_readable_answer_fails_and_says_what_was_written(
+    tmp_path, persona, looks_like, capsys
+):
+    settings = search_config(f"llm.model.persona={persona}", "budget.idle_rounds=2")
+    for _ in range(2):  # also when the finished search is only reported again
+        with pytest.raises(SystemExit) as caught, told_plainly():
+            session.run(settings, tmp_path / "run")
+        assert caught.value.code == FRUITLESS == 1
+        told = capsys.readouterr().err
+        assert "in 2 rounds the model wrote not one architecture" in told
+        assert looks_like in told
+        assert "llm_calls.jsonl" in told
 
 
 def test_the_same_command_again_pays_nothing(tmp_path):

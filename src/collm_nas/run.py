@@ -44,6 +44,10 @@ class UserError(Exception):
     """Something the user can mend. The message says what was wrong, where, and what to do."""
 
 
+class Fruitless(Exception):
+    """The search is over and nothing it was given could be read. The message says what it was."""
+
+
 class Stopped(Exception):
     """The search stopped before its end. The message says why; the same command continues it."""
 

@@ -39,7 +39,7 @@ from collm_nas.report.console import Progress, Silent
 from collm_nas.report.integrity import check_files, read_result
 from collm_nas.report.ranking import ranked
 from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
-from collm_nas.run import Stopped, UserError, build, environment, open_run
+from collm_nas.run import Fruitless, Stopped, UserError, build, environment, open_run
 from collm_nas.search import Budget, run_search
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import SearchStrategy
@@ -71,6 +71,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
 
     Raises:
         Stopped: a cap was reached, a model did not answer, or the user interrupted.
+        Fruitless: the search is over, and not one answer could be read.
         UserError: the configuration does not work, or the run directory belongs to another one.
     """
     with open_run(cfg, run_dir, FIXED):
@@ -105,7 +106,25 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             _report(run_dir, result, parts, cfg.report)
     if not finished:
         raise Stopped(f"{stopped}\nThe same command continues {run_dir}.")
+    _refuse_unreadable(parts.archive, run_dir)
     return result
+
+
+def _refuse_unreadable(archive: Archive, run_dir: Path) -> None:
+    """See whether the models wrote a single architecture.
+
+    Raises:
+        Fruitless: they did not; the message says what they wrote instead.
+    """
+    records = list(archive.records())
+    if not records or any(record.verdict != "invalid" for record in records):
+        return
+    last = records[-1]
+    begins = f" It begins: {last.text[:200]!r}" if last.text else ""
+    raise Fruitless(
+        f"in {len(archive.rounds)} rounds the model wrote not one architecture. Its last answer: "
+        f"{last.reason}.{begins}\nAll of them, whole: {run_dir / 'llm_calls.jsonl'}"
+    )
 
 
 def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:

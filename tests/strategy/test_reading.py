@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+import time
 
 import pytest
 
@@ -32,6 +34,79 @@ def read(text, space, finish_reason="stop"):
 def test_objects_are_found_whatever_surrounds_them(text, space):
     expected = [space.decode(json.loads(A)), space.decode(json.loads(B))]
     assert [p.candidate for p in read(text, space)] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"parameters": {{"architectures": [{A}, {B}]}}}}',
+        f'{{"parameters": [{A}, {B}]}}',
+        f'{{"a": [[{{"b": {{"architectures": [{A}, {B}]}}}}]]}}',
+        f'{{"candidates": {{"1": {A}, "2": {B}}}}}',
+        f'{{"architectures": [{{"arch": {A}}}, {{"id": 2, "architecture": {B}}}]}}',
+        f'{{"architectures": {{"first": {A}, "second": {B}}}}}',
+        f'[{{"answer": {A}}}, {{"answer": {B}}}]',
+        '{"x":' * 300 + f'{{"architectures": [{A}, {B}]}}' + "}" * 300,
+    ],
+)
+def test_envelopes_of_any_name_and_depth_are_looked_through(text, space):
+    proposals = read(text, space)
+    assert [p.candidate for p in proposals] == [space.decode(json.loads(a)) for a in (A, B)]
+    assert [json.loads(p.text) for p in proposals] == [json.loads(a) for a in (A, B)]
+
+
+def test_an_envelope_changes_no_value(space):
+    wrong = '{"cell": "|NOR_CONV_3x3~0|", "note": 1}'
+    (bare,), (wrapped,) = read(wrong, space), read(f'{{"parameters": {wrong}}}', space)
+    assert str(bare.candidate) == str(wrapped.candidate)
+    assert isinstance(bare.candidate, InvalidArchitecture)
+
+
+def test_an_object_without_any_architecture_is_one_invalid_candidate(space):
+    (proposal,) = read('{"thoughts": [{"a": 1}, {"b": {"c": []}}]}', space)
+    assert "'thoughts' is not a key" in str(proposal.candidate)
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (Reply("", reasoning="x" * 1234), r"all 1,234 characters .* reasoning parser right"),
+        (Reply("", reasoning="x", finish_reason="length"), "the token limit ended the answer"),
+        (Reply("", unread='[{"type": "image_url"}]'), "of a kind that is not read: .*image_url"),
+        (
+            Reply("", finish_reason="content_filter", failures=["HTTP 400: filtered"]),
+            "content_filter.*HTTP 400: filtered",
+        ),
+        (Reply("x" * 1_000_001), "the first 1,000,000 of 1,000,001 characters"),
+    ],
+)
+def test_an_empty_answer_says_where_it_went(reply, why, space):
+    (proposal,) = read_proposals(reply, space)
+    assert re.search(why, str(proposal.candidate))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":' * 900 + "[" + "1," * 400_000,
+        '{"a":' * 900 + '"' + "x" * 900_000,
+        '{"a":' * 900 + "9" * 900_000,
+        '{"a": "b", ' * 80_000,
+        "{\n" * 400_000,
+        '{"' * 400_000,
+        '{"a":1}' * 150_000,
+        '{"k": {"architectures": [' + "{}," * 300_000,
+        '{"architectures": [' + ",".join(["[]"] * 300_000) + "]}",
+        '{"' + "k" * 900_000 + '": 1}',
+        "{" + ",".join(f'"k{i}": 1' for i in range(60_000)) + "}",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_reading_takes_little_time_whatever_was_written(text, space):
+    start = time.process_time()
+    proposals = read(text, space)
+    assert time.process_time() - start < 5
+    assert all(len(str(p.candidate)) <= 2_000 for p in proposals)
 
 
 @pytest.mark.parametrize(

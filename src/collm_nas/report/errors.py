@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from omegaconf.errors import OmegaConfBaseException
 
 from collm_nas.llm.base import LLMUnavailable
-from collm_nas.run import Stopped, UserError
+from collm_nas.run import Fruitless, Stopped, UserError
 
-WRONG_INPUT, STOPPED = 2, 3  # exit codes
+FRUITLESS, WRONG_INPUT, STOPPED = 1, 2, 3  # exit codes
 
 
 @contextmanager
@@ -22,6 +22,8 @@ def told_plainly() -> Iterator[None]:
         yield
     except Stopped as stop:
         _exit(f"stopped: {stop}", STOPPED)
+    except Fruitless as error:
+        _exit(f"error: {error}", FRUITLESS)
     except (UserError, LLMUnavailable, OmegaConfBaseException) as error:
         _exit(f"error: {error}", WRONG_INPUT)
     except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
