@@ -65,8 +65,12 @@ class Bounded(httpx2.BaseTransport):
             "content-type": response.headers.get("content-type", "").partition(";")[0],
             "retry-after": response.headers.get("retry-after", ""),
         }
-        headers = {k: v[:MAX_HEADER].encode("ascii", "replace") for k, v in kept.items() if v}
-        return httpx2.Response(response.status_code, headers=list(headers.items()), content=body)
+        headers = {
+            name: value[:MAX_HEADER].encode("ascii", "replace").decode()
+            for name, value in kept.items()
+            if value
+        }
+        return httpx2.Response(response.status_code, headers=headers, content=body)
 
     def close(self) -> None:
         """Close what `inner` holds open."""
