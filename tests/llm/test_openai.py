@@ -15,10 +15,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 import collm_nas.llm.openai as module
 from collm_nas.llm.base import LLMUnavailable, Message, Usage
 from collm_nas.llm.openai import OpenAIChat
+from collm_nas.run import UserError, build
 
 KEY = "sk-proj-0123456789abcdefghij"
 MESSAGES = [Message("system", "You design networks."), Message("user", "Propose one.")]
@@ -518,10 +520,29 @@ def test_an_address_with_a_secret_from_the_environment_is_refused(
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:
-    with pytest.raises(ValueError, match="base_url") as caught:
-        OpenAIChat("m", "host:8000", structured="xml", timeout_s=0, retries=-1)  # type: ignore[arg-type]
-    for key in ("base_url", "structured", "timeout_s", "retries"):
+    wrong = {"structured": "xml", "timeout_s": 0, "retries": -1, "answer_in": "tea"}
+    model = {"_target_": "collm_nas.llm.openai.OpenAIChat", "model": "m", **wrong}
+    with pytest.raises(UserError) as caught:
+        build(OmegaConf.create({"llm": {"model": model}}).llm.model)
+    for key in wrong:
         assert f"llm.model.{key}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "instead"),
+    [
+        ("host:8000", "https://host/v1"),
+        ("https://host/v1/chat/completions", "must end before /chat/completions"),
+        (
+            "https://r.openai.azure.com/openai/deployments/d?api-version=2025-01-01-preview",
+            r"model=d llm\.model\.base_url=https://r\.openai\.azure\.com/openai/v1/",
+        ),
+        ("https://r.openai.azure.com/openai/deployments/d", r"azure\.com/openai/v1/"),
+    ],
+)
+def test_a_wrong_address_is_refused_with_what_to_write(url: str, instead: str) -> None:
+    with pytest.raises(ValueError, match=instead):
+        OpenAIChat("m", url)
 
 
 def test_settings_hold_what_an_answer_depends_on() -> None:
