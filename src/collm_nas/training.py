@@ -39,6 +39,7 @@ from collm_nas.recipe.fit import check
 from collm_nas.recipe.pace import Pace
 from collm_nas.recipe.phases import Interrupted, Job, run_phases, save_network
 from collm_nas.recipe.validation import Anchors
+from collm_nas.report.uncertainty import near_chance
 from collm_nas.run import Stopped, UserError, build, environment, open_run
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import build_supernet
@@ -86,6 +87,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             "searchspace": job.space.identity,
             "seconds of this visit": round(time.monotonic() - start, 1),
             "phases": phases,
+            "cautions": _cautions(job, phases[-1]["anchors"]),
         }
         if _rank() == 0:
             save_network(weights, network, job, phases[-1]["anchors"]["step"])
@@ -263,10 +265,19 @@ def _info(cfg: DictConfig, data: ImageData, recipe: Recipe) -> dict[str, str]:
     }
 
 
+def _cautions(job: Job, measured: Mapping[str, float]) -> list[str]:
+    accuracies = [value for name, value in measured.items() if name not in ("step", "mean")]
+    images = job.anchors({}).images.ranked_by
+    caution = near_chance(accuracies, images, job.classes)
+    return [caution] if caution else []
+
+
 def _tell(result: Mapping[str, Any]) -> None:
     for phase in result["phases"]:
         anchors = {k: v for k, v in phase["anchors"].items() if k not in ("step", "mean")}
         told = ", ".join(f"{name} {value:.2f}%" for name, value in anchors.items())
         print(f"phase {phase['phase']}: {phase['steps']:,} steps; search_val top-1: {told}")
+    for caution in result["cautions"]:
+        print(f"WARNING: {caution}.")
     print(f"weights: {result['supernet']} ({os.path.getsize(result['supernet']) / 1e6:.1f} MB)")
     print(f"search with them: python search.py … supernet={result['supernet']}")

@@ -39,6 +39,7 @@ def test_inherited_accuracy_is_told_with_its_meaning_and_controls(supernet, tmp_
     assert "all 497 images, which no search has seen" in told
     assert entry["protocol"] in told
     assert "100 images of train_fit" in told
+    assert "WARNING: NEAR CHANCE: the best of the reference subnets" in told, "weights are random"
 
 
 def test_a_search_says_how_sure_its_choice_is_and_what_was_really_done(

@@ -6,7 +6,7 @@ import pytest
 
 from collm_nas.archive import Archive, Record, Round
 from collm_nas.report.ranking import alike, certainty, ranked
-from collm_nas.report.uncertainty import interval, told_apart, written
+from collm_nas.report.uncertainty import interval, near_chance, told_apart, written
 from collm_nas.searchspace.nasbench201 import NASBench201
 
 METRIC = "val_accuracy"
@@ -69,3 +69,22 @@ def test_the_choice_names_what_it_could_as_well_have_been(space):
     assert sure["cheapest_alike"][METRIC] == 90
     assert certainty(ranking, METRIC, None) == {"equal": 1}, "a table has no images"
     assert certainty([], METRIC, 120) == {}
+
+
+@pytest.mark.parametrize(
+    ("percents", "images", "classes", "near"),
+    [
+        ([10.2, 11.0, 12.5], 4000, 10, True),
+        ([10.2, 20.0], 4000, 10, False),
+        ([0.3, 0.9], 50_000, 1000, True),
+        ([0.3, 40.0], 50_000, 1000, False),
+        ([20.0], 60, 10, True),  # so few images cannot tell
+        ([55.0], 1000, 2, True),
+    ],
+)
+def test_reference_subnets_that_hardly_do_better_than_guessing_are_told(
+    percents, images, classes, near
+):
+    told = near_chance(percents, images, classes)
+    assert bool(told) == near
+    assert not near or f"guessing has {100 / classes:g}%" in told

@@ -20,6 +20,7 @@ from collm_nas.evaluation.subject import Subject
 from collm_nas.problem import amount
 from collm_nas.recipe.anchors import largest, smallest
 from collm_nas.report.evaluations import keep
+from collm_nas.report.uncertainty import near_chance
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.searchspace.published import of_space
 
@@ -44,7 +45,7 @@ def evaluate_inherited(
     if controls:
         archs |= controls_of(subject.space)
     rows = [row(label, arch, subject.space, bench, seeds) for label, arch in archs.items()]
-    meaning = explain(bench, seeds)
+    meaning = [*explain(bench, seeds), *_near_chance(bench, rows)]
     print_rows(rows, meaning)
     entry = {
         "mode": "inherit",
@@ -56,6 +57,12 @@ def evaluate_inherited(
     }
     print("written to", keep(subject.directory, entry))
     return rows
+
+
+def _near_chance(bench: Bench, rows: Sequence[Row]) -> list[str]:
+    images, classes = len(bench.data.split("test")), len(bench.data.classes)
+    caution = near_chance((r.metrics["test_accuracy"] for r in rows), images, classes)
+    return [f"WARNING: {caution}."] if caution else []
 
 
 def controls_of(space: SearchSpace) -> dict[str, Architecture]:

@@ -21,6 +21,7 @@ from collm_nas.files import write_atomically
 from collm_nas.problem import Evaluator
 from collm_nas.recipe.anchors import largest, smallest
 from collm_nas.report.trust import Agreement, Calibration, Trust, agreement, draw, tau
+from collm_nas.report.uncertainty import near_chance
 from collm_nas.searchspace.base import SearchSpace
 
 POOL = 2000  # random subnets that the report's are chosen from
@@ -137,6 +138,9 @@ def _print(trust: Trust, bench: Bench) -> None:
     ]
     for name, found in lines:
         print(f"  inherited against {name + ':':15} {found}")
+    images, classes = bench.on(bench.validation).images.ranked_by, len(bench.data.classes)
+    if caution := near_chance(trust.inherited, images, classes):
+        print(f"  WARNING: {caution}.")
     for c in trust.calibration:
         print(
             f"  {c.images:6,} calibration images: mean {c.mean_accuracy:.2f}%, tau {c.tau:.2f} "

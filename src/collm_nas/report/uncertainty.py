@@ -8,9 +8,11 @@ measured on the same images and err on the same ones: they are told apart too ra
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import hypot
 
 LEVEL = 95  # percent
+NEAR = 0.05  # of the way from guessing to always being right
 
 
 def interval(percent: float, images: int) -> tuple[float, float]:
@@ -27,6 +29,22 @@ def told_apart(one: float, other: float, images: int) -> bool:
     high, low = max(one, other), min(one, other)
     lower, upper = interval(high, images)[0], interval(low, images)[1]
     return high - low > hypot(high - lower, upper - low)
+
+
+def near_chance(percents: Iterable[float], images: int, classes: int) -> str:
+    """Say that the best of reference subnets hardly does better than guessing; empty if it does.
+
+    Rankings by such weights are rankings of noise.
+    """
+    best, chance = max(percents), 100 / classes
+    low, _ = interval(best, images)
+    if low > chance + NEAR * (100 - chance):
+        return ""
+    return (
+        f"NEAR CHANCE: the best of the reference subnets has {written(best, images)}% on "
+        f"{images:,} images, and guessing has {chance:.3g}%: what these weights rank is noise. "
+        "Train longer, or see that pixels and classes are those of the weights"
+    )
 
 
 def written(percent: float, images: int | None) -> str:
