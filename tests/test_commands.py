@@ -77,9 +77,30 @@ def test_ctrl_c_ends_in_a_line_while_a_command_starts(seconds, tmp_path):
 
 def test_a_missing_key_ends_with_the_ways_out(tmp_path):
     stopped = run("search.py", "llm=gpt4", f"run_dir={tmp_path}/run")
-    assert stopped.returncode == 3
+    assert stopped.returncode == 2
     assert "OPENAI_API_KEY" in stopped.stderr
     assert "Traceback" not in stopped.stderr
+
+
+def test_all_that_a_search_lacks_is_told_at_once(tmp_path):
+    lacking = {"IMAGENET": f"{tmp_path}/imagenet", "COLLM_CACHE": f"{tmp_path}/cache"}
+    told = run(
+        "search.py", "searchspace=shufflenet", "llm=gpt4", f"run_dir={tmp_path}/run", **lacking
+    )
+    assert told.returncode == 2
+    for part in ("OPENAI_API_KEY", "checkpoint-150000.pth.tar", f"not in {tmp_path}/imagenet"):
+        assert part in told.stderr
+    assert "Open the page in a browser" in told.stderr
+    assert "experiment=digits_demo" in told.stderr
+    assert "again to continue" not in told.stderr
+
+
+def test_a_space_without_an_evaluator_is_told_the_ways_out(tmp_path):
+    own = ["searchspace=shufflenet_tiny", "evaluator=tabular", "strategy=random"]
+    told = run("search.py", *own, f"run_dir={tmp_path}/run")
+    assert told.returncode == 2
+    assert "evaluator=supernet" in told.stderr
+    assert "override /evaluator@_global_.evaluator: supernet" in told.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ LAYERS = [
     {"strategy", "hardware", "recipe", "export"},
     {"search", "logger"},
     {"report"},
+    {"preflight"},
     {"session", "training"},
     {"evaluation", "estimate", "compose", "settings", "testing", "entry", "__init__"},
 ]

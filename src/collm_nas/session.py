@@ -25,6 +25,7 @@ from collm_nas.files import write_atomically
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
 from collm_nas.logger.base import SearchLogger, Snapshot
+from collm_nas.preflight import all_of, require_room, with_keys
 from collm_nas.problem import (
     Cautious,
     CountsImages,
@@ -135,9 +136,13 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
     """
     try:
         space: SearchSpace = build(cfg.searchspace)
-        evaluator = CachedEvaluator(
-            build(cfg.evaluator, space=space), run_dir / "evaluations.jsonl"
+        is_new = not (run_dir / "archive.jsonl").exists()
+        inner, models, _ = all_of(
+            lambda: build(cfg.evaluator, space=space),
+            lambda: with_keys(build_models(cfg.strategy), is_new),
+            lambda: require_room(run_dir),
         )
+        evaluator = CachedEvaluator(inner, run_dir / "evaluations.jsonl")
         problem = build_problem(cfg, space, evaluator.objective)
         ledger = Ledger(run_dir / "llm_calls.jsonl", Caps(**_llm_caps(cfg.caps)))
         archive = Archive(run_dir / "archive.jsonl", problem.objective)
@@ -146,7 +151,6 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
             found = {n: x for n, x in record.metrics.items() if n not in costs}
             assert record.arch is not None
             evaluator.keep(record.arch, found, 0.0)
-        models = build_models(cfg.strategy)
         return Parts(
             problem,
             build_strategy(cfg.strategy, problem, ledger, models),

@@ -219,7 +219,7 @@ def test_wrong_content_is_deleted(server: Server, cache: Path) -> None:
 
 def test_web_page_is_not_taken_for_weights(server: Server, cache: Path) -> None:
     server.content_type = "text/html; charset=utf-8"
-    with pytest.raises(WeightsUnavailable, match="leads to a web page: open it in a browser"):
+    with pytest.raises(WeightsUnavailable, match="a web page that links to the file"):
         official_file(server.weights(), TRAIN)
     assert not (cache / "supernet.pth").exists()
 

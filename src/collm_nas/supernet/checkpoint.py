@@ -69,6 +69,7 @@ class OfficialWeights:
     file_name: str
     sha256: str | None = None  # where known
     note: str = ""  # what else a user should know, e.g. how the pixels are scaled
+    only_page: bool = False  # the address is a page that links to the file, for a person's eyes
 
     def __str__(self) -> str:
         note = f" ({self.note})" if self.note else ""

@@ -43,6 +43,10 @@ class WeightsUnavailable(RuntimeError):
     """Official weights are not in the cache and cannot be had; the message says what to do."""
 
 
+class OnlyAPage(OSError):
+    """An address leads to a page instead of a file: nothing can be downloaded from there."""
+
+
 def supernet_file(supernet: str, space: SearchSpace) -> Path:
     """Return the file that the config key `supernet` names: a path, or `official`.
 
@@ -74,6 +78,8 @@ def official_file(weights: OfficialWeights, train_command: str) -> Path:
     if path.exists():  # the cache may be read-only
         return path
     try:
+        if weights.only_page:
+            raise OnlyAPage("the address is a web page that links to the file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):  # a second process waits, and finds the file
             if not path.exists():
@@ -124,7 +130,7 @@ def _continue(url: str, partial: Path, report: Report) -> bool:
 def _write(response: HTTPResponse, partial: Path, report: Report) -> bool:
     """Append the answer to `partial`, or start it anew if the server sends all of the file."""
     if response.headers.get_content_type() == "text/html":
-        raise OSError("the address leads to a web page: open it in a browser, download by hand")
+        raise OnlyAPage("the address is a web page that links to the file")
     resumed = response.status == PARTIAL_CONTENT
     length = response.headers.get("Content-Length")
     with partial.open("ab" if resumed else "wb") as file:
@@ -162,12 +168,16 @@ def _instructions(
     weights: OfficialWeights, path: Path, train_command: str, reason: Exception
 ) -> str:
     note = f"\n  note:   {weights.note}" if weights.note else ""
+    again = "Run the same command again to continue; or download the file elsewhere and "
+    if weights.only_page or isinstance(reason, OnlyAPage):
+        again = "Open the page in a browser, download the file and "
     return (
         f"The official weights {weights.file_name} are not in the cache, and downloading them "
         f"failed: {reason}\n"
         f"  from:   {weights.url}\n"
         f"  to:     {path}{note}\n"
-        "Run the same command again to continue the download; or download the file elsewhere and "
-        "put it there under this name (the environment variable COLLM_CACHE chooses another "
-        f"directory); or train a supernet of your own: {train_command}"
+        f"{again}put it there under this name (the environment variable COLLM_CACHE chooses "
+        f"another directory); or train a supernet of your own: {train_command}\n"
+        "What runs without: experiment=digits_demo, and with a folder of photographs spos_small, "
+        "ofa_small and autoformer_small, e.g. python train_supernet.py experiment=digits_demo"
     )

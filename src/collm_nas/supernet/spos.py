@@ -24,6 +24,7 @@ RELEASED = OfficialWeights(
     url="https://github.com/megvii-model/SinglePathOneShot",
     file_name="checkpoint-150000.pth.tar",
     note="images are BGR from 0 to 255; the README links to the file on OneDrive",
+    only_page=True,
 )
 
 

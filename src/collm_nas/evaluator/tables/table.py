@@ -138,7 +138,9 @@ def as_benchmark(space: SearchSpace) -> NASBench201:
     if not isinstance(space, NASBench201):
         raise ValueError(
             f"benchmark tables are those of NAS-Bench-201: they need searchspace=nasbench201, got "
-            f"searchspace={space.name}. Choose another option than the table for it."
+            f"searchspace={space.name}. Choose what evaluates it: evaluator=supernet (with its "
+            "weights: supernet=FILE), evaluator=predictor (evaluator.file=FILE), or its own; "
+            "its YAML can choose by itself: `- override /evaluator@_global_.evaluator: supernet`"
         )
     return space
 
