@@ -10,8 +10,10 @@ import pytest
 from collm_nas.architecture import Architecture, InvalidArchitecture
 from collm_nas.archive import Archive
 from collm_nas.llm.base import Reply
+from collm_nas.run import build
 from collm_nas.search import screen
 from collm_nas.strategy.reading import MAX_PROPOSALS, MAX_TEXT, read_proposals
+from tests.conftest import load, options
 
 A = '{"cell": "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|none~2|"}'
 B = '{"cell": "|none~0|+|none~0|none~1|+|none~0|none~1|avg_pool_3x3~2|"}'
@@ -53,6 +55,15 @@ def test_envelopes_of_any_name_and_depth_are_looked_through(text, space):
     proposals = read(text, space)
     assert [p.candidate for p in proposals] == [space.decode(json.loads(a)) for a in (A, B)]
     assert [json.loads(p.text) for p in proposals] == [json.loads(a) for a in (A, B)]
+
+
+@pytest.mark.parametrize("name", options("searchspace"))
+def test_envelopes_are_looked_through_in_every_space(name):
+    space = build(load("search", "strategy=random", f"searchspace={name}").searchspace)
+    arch = space.sample(random.Random(0))
+    for envelope in ('{"parameters": %s}', '{"a": [{"arch": %s}]}', '{"architectures": [%s]}'):
+        (proposal,) = read(envelope % json.dumps(space.encode(arch)), space)
+        assert proposal.candidate == arch
 
 
 def test_an_envelope_changes_no_value(space):

@@ -8,12 +8,12 @@ keeps the text. All of this takes time linear in the text.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from collm_nas.architecture import InvalidArchitecture
 from collm_nas.llm.answers import dump
-from collm_nas.llm.base import Reply
+from collm_nas.llm.base import JSON, Reply
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy.base import Proposal
 
@@ -29,7 +29,7 @@ MAX_IN_VAIN, ATTEMPT = 8_000_000, 4_000
 def read_proposals(reply: Reply, space: SearchSpace) -> list[Proposal]:
     """Read one proposal per object in the answer; there is always at least one."""
     proposals: list[Proposal] = []
-    for value, text in _candidates(reply.text, space.schema().get("properties", {}).keys()):
+    for value, text in _candidates(reply.text, _labels(space.schema())):
         if len(proposals) == MAX_PROPOSALS:
             error = InvalidArchitecture(f"only {MAX_PROPOSALS} candidates of an answer are read")
             proposals.append(Proposal(error))
@@ -54,7 +54,13 @@ def _proposal(value: Any, text: str, space: SearchSpace) -> Proposal:
         return Proposal(InvalidArchitecture("it is nested too deep"), text[:MAX_TEXT])
 
 
-def _candidates(text: str, labels: Set[str]) -> Iterator[tuple[Any, str]]:
+def _labels(schema: JSON) -> set[str]:
+    """List the keys of an architecture, in all the alternatives that its schema has."""
+    alternatives = (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ()))
+    return {label for one in alternatives for label in one.get("properties", ())}
+
+
+def _candidates(text: str, labels: set[str]) -> Iterator[tuple[Any, str]]:
     """Iterate over the parsed candidates and the text of each.
 
     A candidate is what has one of the `labels` of an architecture. Where nothing has, it is what
