@@ -2,8 +2,11 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,8 @@ LAYERS = [
     {"evaluation", "estimate", "compose", "settings", "testing", "entry", "__init__"},
 ]
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)
+OURS = re.compile(r"collm_nas\.[\w.]*(:[\w.]+)?")  # a module or what is in it, as text
+IMPORTERS = ("import_module", "__import__", "find_spec", "resolve_name")
 WITHOUT_TORCH = ("searchspace", "strategy", "llm", "search", "archive", "problem", "session")
 
 
@@ -31,20 +36,123 @@ def part(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in PACKAGE.rglob("*.py")}
+
+
+def references(source: str, package: str) -> Iterator[tuple[str, bool]]:
+    """List what a source refers to, wherever in it, and whether it does so by text alone.
+
+    Args:
+        package: that the source lies in, for relative names.
+    """
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import():
+                yield from ((alias.name, False) for alias in node.names)
+            case ast.ImportFrom():
+                base = absolute("." * node.level + (node.module or ""), package)
+                yield from ((f"{base}.{alias.name}", False) for alias in node.names)
+            case ast.Call(args=[ast.Constant(value=str(name)), *_]) if called(node) in IMPORTERS:
+                yield absolute(name, package), True
+            case ast.Constant(value=str(text)) if OURS.fullmatch(text):
+                yield text.replace(":", "."), True
+
+
+def absolute(name: str, package: str) -> str:
+    level = len(name) - len(name.lstrip("."))
+    parents = package.split(".")[: 1 - level or None] if level else []
+    return ".".join(filter(None, [*parents, name[level:]]))
+
+
+def called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
 def imports(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
-    modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
-    modules |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    return modules
+    """List the modules that a file refers to; of other packages also what is in them."""
+    return {name for name, _ in edges(path)}
+
+
+def edges(path: Path) -> set[tuple[str, bool]]:
+    package = module_of(path).rpartition(".")[0] if path.stem != "__init__" else module_of(path)
+    return {(module_in(name), by_text) for name, by_text in references(path.read_text(), package)}
+
+
+def module_in(name: str) -> str:
+    """Return the module that `name` is, or that it is in; the package is one, too."""
+    shorter = name
+    while shorter not in MODULES and "." in shorter:
+        shorter = shorter.rpartition(".")[0]
+    return shorter if shorter in MODULES else name
+
+
+def is_allowed(path: Path, name: str, by_text: bool) -> bool:
+    """Spaces name their supernets by text: to import them would load torch for every search."""
+    return by_text and part(path) == "searchspace" and name.startswith("collm_nas.supernet.")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_only_lower_layers(path):
     level = next(i for i, layer in enumerate(LAYERS) if part(path) in layer)
-    ours = {m for m in imports(path) if m.startswith("collm_nas")}
-    imported = {m.split(".")[1] if "." in m else "" for m in ours} - {"", part(path)}
+    ours = {n for n, by_text in edges(path) if OURS.match(n) and not is_allowed(path, n, by_text)}
+    ours |= {n for n, _ in edges(path) if n == "collm_nas"}
+    imported = {n.split(".")[1] if "." in n else "__init__" for n in ours} - {part(path)}
     below = set().union(*LAYERS[:level])
     assert imported <= below, f"{sorted(imported - below)} may not be imported here"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {
+        module_of(p): {
+            n for n, by_text in edges(p) if n in MODULES and not is_allowed(p, n, by_text)
+        }
+        - {module_of(p)}
+        for p in SOURCES
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' <- '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("import collm_nas.session", "collm_nas.session"),
+        ("import collm_nas.session as s", "collm_nas.session"),
+        ("from collm_nas import session", "collm_nas.session"),
+        ("from collm_nas import load_subnet", "collm_nas"),
+        ("import collm_nas", "collm_nas"),
+        ("from collm_nas.session import run", "collm_nas.session"),
+        ("from .. import session", "collm_nas.session"),
+        ("from ..session import run", "collm_nas.session"),
+        ("from . import base", "collm_nas.searchspace.base"),
+        ("from .base import Costs", "collm_nas.searchspace.base"),
+        ("def f():\n    from collm_nas import session", "collm_nas.session"),
+        ("if TYPE_CHECKING:\n    from collm_nas import session", "collm_nas.session"),
+        ("importlib.import_module('collm_nas.session')", "collm_nas.session"),
+        ("import_module('..session', __package__)", "collm_nas.session"),
+        ("__import__('collm_nas.session')", "collm_nas.session"),
+        ("target = {'_target_': 'collm_nas.session.run'}", "collm_nas.session"),
+        ("supernet = 'collm_nas.supernet.ofa:OFASupernet'", "collm_nas.supernet.ofa"),
+        ("f'collm_nas.session.{name}'", "collm_nas.session"),
+        ("importlib.import_module(f'collm_nas.{name}')", "collm_nas"),
+        ("importlib.import_module('torch')", "torch"),
+        ("from torch import nn", "torch.nn"),
+    ],
+)
+def test_every_form_of_reference_is_read(source, name):
+    found = references(source, "collm_nas.searchspace")
+    assert name in {module_in(n.removesuffix(".")) for n, _ in found}
+
+
+def test_prose_is_no_reference():
+    assert [*references("'''See collm_nas.session, or run it.'''", "collm_nas")] == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import torch
 
 from collm_nas.data.cache import cache_dir
 from collm_nas.searchspace.autoformer import AutoFormer
-from collm_nas.supernet.checkpoint import OfficialWeights
+from collm_nas.supernet.base import OfficialWeights
 from collm_nas.supernet.download import WeightsUnavailable, official_file, supernet_file
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: a few chunks

@@ -8,26 +8,44 @@ import socket
 import struct
 from collections.abc import Iterator
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 from collm_nas.llm import protocol
+from collm_nas.llm.personas.base import Answer
 from collm_nas.llm.personas.cast import label
 from collm_nas.llm.protocol import BadRequest, ChatRequest
-
-if TYPE_CHECKING:
-    from collm_nas.llm.server import FakeServer
 
 HOSTS = ("127.0.0.1", "localhost")
 MAX_BODY_BYTES = 64 * 2**20
 INVALID = "invalid_request_error"
 
 
+class Answering(ThreadingHTTPServer):
+    """What a handler asks of its server."""
+
+    persona: str
+    retry_after_s: float
+    verbose: bool
+
+    def fault(self, body: bytes) -> str | None:
+        """Say what goes wrong with this request, if anything."""
+        raise NotImplementedError
+
+    def answers(self, request: ChatRequest) -> list[Answer]:
+        """Answer, once for each choice that is asked for.
+
+        Raises:
+            BadRequest: that cannot be done.
+        """
+        raise NotImplementedError
+
+
 class Handler(BaseHTTPRequestHandler):
     """One request. HTTP/1.0: the connection ends with the answer, so no thread waits for more."""
 
-    server: FakeServer
+    server: Answering
     server_version = "collm-nas-fake-server"
 
     def do_GET(self) -> None:

@@ -14,7 +14,6 @@ import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
@@ -23,7 +22,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from collm_nas.llm import protocol
-from collm_nas.llm.handler import HOSTS, Handler
+from collm_nas.llm.handler import HOSTS, Answering, Handler
 from collm_nas.llm.personas.base import Answer, Space
 from collm_nas.llm.personas.cast import PERSONAS, ask, label
 from collm_nas.llm.personas.faults import BEHIND, FAULTY, fault
@@ -33,7 +32,7 @@ SPACES = Path("conf/searchspace")
 ABOUT = "A fake server of the OpenAI chat protocol: personas instead of language models."
 
 
-class FakeServer(ThreadingHTTPServer):
+class FakeServer(Answering):
     """Answers chat requests as `persona` would.
 
     Args:

@@ -26,8 +26,7 @@ from collm_nas.searchspace.autoformer import (
     AutoFormer,
     shape_of,
 )
-from collm_nas.supernet.base import Supernet
-from collm_nas.supernet.checkpoint import OfficialWeights
+from collm_nas.supernet.base import OfficialWeights, Supernet
 
 RELEASES = "https://github.com/silent-chen/AutoFormer-model-zoo/releases/download/v1.0"
 NOTES = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -14,8 +15,20 @@ from collm_nas.data.base import SplitName
 from collm_nas.data.view import RandomView
 from collm_nas.searchspace.base import SearchSpace
 
-if TYPE_CHECKING:
-    from collm_nas.supernet.checkpoint import OfficialWeights
+
+@dataclass(frozen=True)
+class OfficialWeights:
+    """Where the authors of a supernet published its weights."""
+
+    url: str
+    file_name: str
+    sha256: str | None = None  # where known
+    note: str = ""  # what else a user should know, e.g. how the pixels are scaled
+    only_page: bool = False  # the address is a page that links to the file, for a person's eyes
+
+    def __str__(self) -> str:
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.file_name}{note}, from {self.url}"
 
 
 class Supernet(nn.Module, ABC):

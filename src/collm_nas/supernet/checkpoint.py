@@ -15,7 +15,6 @@ import re
 import shlex
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,7 +25,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.base import Supernet, build_supernet, supernet_class
+from collm_nas.supernet.base import OfficialWeights, Supernet, build_supernet, supernet_class
 
 State = dict[str, Tensor]
 FORMAT = "collm-nas supernet 1"
@@ -59,21 +58,6 @@ UNREADABLE = (
 
 class WrongCheckpoint(ValueError):
     """A file that does not hold the weights asked for; the message says what differs."""
-
-
-@dataclass(frozen=True)
-class OfficialWeights:
-    """Where the authors of a supernet published its weights."""
-
-    url: str
-    file_name: str
-    sha256: str | None = None  # where known
-    note: str = ""  # what else a user should know, e.g. how the pixels are scaled
-    only_page: bool = False  # the address is a page that links to the file, for a person's eyes
-
-    def __str__(self) -> str:
-        note = f" ({self.note})" if self.note else ""
-        return f"{self.file_name}{note}, from {self.url}"
 
 
 def load_supernet(path: Path, space: SearchSpace) -> Supernet:

@@ -29,7 +29,8 @@ from rich.progress import (
 
 from collm_nas.data.cache import cache_dir
 from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.checkpoint import OfficialWeights, official_weights
+from collm_nas.supernet.base import OfficialWeights
+from collm_nas.supernet.checkpoint import official_weights
 
 ATTEMPTS = 5  # in a row that brought nothing
 TIMEOUT_S = 30

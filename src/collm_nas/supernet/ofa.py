@@ -28,8 +28,8 @@ from collm_nas.searchspace.mobilenet_skeleton import (
     hidden_width,
     squeeze_width,
 )
-from collm_nas.supernet.base import Supernet
-from collm_nas.supernet.checkpoint import OfficialWeights, rename
+from collm_nas.supernet.base import OfficialWeights, Supernet
+from collm_nas.supernet.checkpoint import rename
 from collm_nas.supernet.elastic import ElasticBatchNorm, ElasticPointwise, leading
 from collm_nas.supernet.mobilenetv3 import (
     ACTIVATIONS,

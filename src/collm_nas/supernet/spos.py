@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from collm_nas.architecture import Architecture
 from collm_nas.data.view import RandomView
 from collm_nas.searchspace.shufflenet import KERNELS, XCEPTION, Block, ShuffleNet
-from collm_nas.supernet.base import Supernet
-from collm_nas.supernet.checkpoint import OfficialWeights
+from collm_nas.supernet.base import OfficialWeights, Supernet
 
 DROPOUT = 0.1
 RELEASED = OfficialWeights(
