@@ -115,7 +115,7 @@ def test_a_run_goes_on_with_the_same_weights_alone(
         (["evaluator.protocol=best"], ["no protocol 'best'; there are clean, collm"]),
         (["evaluator.changes.bn=mean"], ["evaluator.changes.bn must be 'exact', 'ema' or 'none'"]),
         (["evaluator.device=tpu"], ["evaluator.device must be auto, cpu or cuda"]),
-        (["+evaluator.batch=3"], ["`evaluator` does not fit", "batch"]),
+        (["+evaluator.batch=3"], ["evaluator.batch is no setting", "changes, data, device"]),
         (
             ["supernet=/nowhere/w", "evaluator.protocol=best"],
             ["/nowhere/w does not exist", "no protocol 'best'"],
