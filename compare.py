@@ -1,6 +1,7 @@
 """Compare stored runs: `python compare.py 'runs=[runs/nasbench201]'`.
 
-All arms are cut to the same number of evaluations. `table=FILE` opens the sealed test accuracies.
+Arms are configurations without their seed, all cut to the same number of evaluations.
+docs/compare.md tells the rest. `table=FILE` opens the sealed test accuracies.
 """
 
 from __future__ import annotations
@@ -15,19 +16,22 @@ if TYPE_CHECKING:
 
 
 def main(cfg: DictConfig) -> None:
-    """Read the runs, print the table, draw the picture."""
+    """Read the runs, print the tables, draw the picture."""
     from collm_nas.report import comparison
+    from collm_nas.report.gathering import gather
+    from collm_nas.report.next_command import next_command
     from collm_nas.report.sealed import test_accuracy
-    from collm_nas.report.stored import read_runs
     from collm_nas.settings import ComparisonSettings, check
 
     check(cfg, ComparisonSettings)
-    runs = read_runs([Path(path) for path in cfg.runs])
-    evaluations = comparison.common_evaluations(runs)
-    test = test_accuracy(runs[0].space(), cfg.table) if cfg.table else None
-    rows = comparison.compare(runs, evaluations, test)
-    comparison.print_comparison(rows, runs[0].archive.objective, evaluations)
-    print("picture:", comparison.draw(runs, evaluations, Path(cfg.picture)))
+    found = gather(cfg.runs, cfg.evaluations)
+    for one in found.comparisons:
+        test = test_accuracy(one.arms[0].runs[0].space(), cfg.table) if cfg.table else None
+        comparison.print_comparison(one, comparison.compare(one, test))
+    comparison.print_notes(found)
+    print("picture:", comparison.draw(found.comparisons, Path(cfg.picture)))
+    for one in found.comparisons:
+        print(next_command("evaluate.py", run=one.best_run().directory))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class Result(TypedDict):
     rounds: int
     llm_usage: Used
     finished: bool
+    stopped: NotRequired[str]
 
 
 def read_result(directory: Path) -> Result | None:

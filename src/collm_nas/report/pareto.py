@@ -77,11 +77,13 @@ def draw(problem: Problem, archive: Archive, path: Path, title: str) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from collm_nas.report.pictures import BLUE, GREY, RED, SIZE, legend_below
+    from collm_nas.report.pictures import BLUE, GREY, RED, SIZE, in_words, legend_below
 
     cost = problem.minimised[0]
     figure = Figure(SIZE, layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel=cost, ylabel=f"{problem.objective} (%)")
+    axes = figure.add_subplot(
+        title=title, xlabel=in_words(cost), ylabel=f"{in_words(problem.objective)} (%)"
+    )
     for records, size, color, label in [
         (archive.evaluated(), 10, GREY, "candidates"),
         (archive.front(problem.minimised), 26, BLUE, "front"),

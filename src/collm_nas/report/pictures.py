@@ -29,7 +29,9 @@ def _best_so_far(archive: Archive, path: Path, title: str) -> Path:
     feasible = [s if r.verdict == "feasible" else 0.0 for r, s in zip(records, scores, strict=True)]
     steps = range(1, len(records) + 1)
     figure = Figure(SIZE, layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel="evaluations", ylabel=f"{archive.objective} (%)")
+    axes = figure.add_subplot(
+        title=title, xlabel="evaluations", ylabel=f"{in_words(archive.objective)} (%)"
+    )
     best = list(accumulate(feasible, max))
     axes.step(steps, best, where="post", color=BLUE, label="best so far")
     axes.scatter(steps, scores, s=12, color=GREY, alpha=0.6, label="candidates")
@@ -43,7 +45,9 @@ def _against_cost(archive: Archive, path: Path, title: str) -> Path:
     cost = next(name for name in records[0].metrics if name != archive.objective)
     figure = Figure(SIZE, layout="constrained")
     axes = figure.add_subplot(
-        title=title, xlabel=f"{cost} (millions)", ylabel=f"{archive.objective} (%)"
+        title=title,
+        xlabel=f"{in_words(cost)} (millions)",
+        ylabel=f"{in_words(archive.objective)} (%)",
     )
     for verdict, color, label in [
         ("feasible", BLUE, "within the limits"),
@@ -69,6 +73,12 @@ def _focus(scores: list[float], best: list[float]) -> tuple[float, float]:
     low, high = min(ranked[len(ranked) // 4], best[-1]), ranked[-1]
     margin = max(0.1 * (high - low), 0.1)
     return low - margin, high + margin
+
+
+def in_words(metric: str) -> str:
+    """Write the name of a metric for people, e.g. `validation accuracy`."""
+    words = {"val": "validation", "macs": "multiply-adds", "params": "parameters"}
+    return " ".join(words.get(part, part) for part in metric.split("_"))
 
 
 def legend_below(figure: Figure) -> None:

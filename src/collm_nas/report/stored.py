@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.archive import Archive, Record
-from collm_nas.files import CorruptFile
 from collm_nas.report.integrity import Result, check_files, read_result
 from collm_nas.report.ranking import ranked
 from collm_nas.run import UserError, build
 from collm_nas.searchspace.base import SearchSpace
+from collm_nas.settings import FREE, flat, stored
 
-SEED = re.compile(r"-seed\d+")
+# what results depend on but the evaluator: that is told by the protocol of each number
+BINDING = (
+    *("searchspace", "hardware", "strategy"),
+    *("limits", "pareto", "constraint_mode", "seed"),
+)
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,43 @@ class StoredRun:
 
     directory: Path
     config: DictConfig
-    result: Result
+    result: Result | None  # None before the first end or stop of the search
     archive: Archive
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The settings that results depend on, by their dotted keys."""
+        return flat(self.config, BINDING, FREE)
+
     @property
-    def arm(self) -> str:
-        """Name what the runs of one arm share: the directory's name without the seed."""
-        return SEED.sub("", self.directory.name)
+    def finished(self) -> bool:
+        """Tell whether the search came to its end, and was not continued since."""
+        result = self.result
+        return bool(result and result["finished"] and result["rounds"] == len(self.archive.rounds))
+
+    @property
+    def state(self) -> str:
+        """Say how the search stands."""
+        if self.result is None:
+            return "no result yet: it runs, or was killed"
+        if self.result["rounds"] != len(self.archive.rounds):
+            return "continued: it runs, or was killed"
+        first = re.split(r"[.:;] |\n", self.result.get("stopped", ""))[0]
+        return first if self.finished else f"unfinished: {first}"
+
+    @property
+    def llm(self) -> str:
+        """Name the language models as every output must; empty if there are none."""
+        if self.result is not None:
+            return self.result["llm"]
+        models = OmegaConf.select(self.config, "strategy.models") or {}
+        told = [str(m.get("model") or m.get("persona") or m._target_) for m in models.values()]
+        return " and ".join(dict.fromkeys(told))
+
+    @property
+    def replayed(self) -> bool:
+        """Tell whether recorded answers were played back."""
+        return any(str(value).endswith(".ReplayChat") for value in self.settings.values())
 
     def space(self) -> SearchSpace:
         """Build the search space of the run."""
@@ -52,54 +87,37 @@ class StoredRun:
         return ranked(self.archive.evaluated()[:evaluations], self.archive.objective)
 
 
-def read_run(directory: Path) -> StoredRun:
+def read_run(directory: Path, unfinished: bool = False) -> StoredRun:
     """Read one run directory.
+
+    Args:
+        unfinished: also read a search that has not come to an end or a stop yet.
 
     Raises:
         UserError: it is none, its search has not come to an end or a stop yet, or a file of it is
             damaged.
     """
-    names = ("config.yaml", "archive.jsonl", "result.json")
+    names = ["config.yaml", "archive.jsonl", *([] if unfinished else ["result.json"])]
     if missing := [name for name in names if not (directory / name).exists()]:
         raise UserError(
             f"{directory} is no run with a result ({', '.join(missing)} missing). "
             "Finish it by repeating its search.py command."
         )
-    config = OmegaConf.load(directory / "config.yaml")
-    assert isinstance(config, DictConfig)
     try:
+        config = stored(directory / "config.yaml")
         result = read_result(directory)
-        assert result is not None
-        archive = Archive.read(directory / "archive.jsonl", result["selected_on"])
+        path = directory / "archive.jsonl"
+        archive = Archive.read(path, result["selected_on"] if result else _objective(path))
         check_files(directory, result, archive)
-    except CorruptFile as error:
+    except ValueError as error:
         raise UserError(str(error)) from error
     return StoredRun(directory, config, result, archive)
 
 
-def read_runs(paths: Sequence[Path]) -> list[StoredRun]:
-    """Read run directories, and those inside folders of runs.
-
-    Raises:
-        UserError: there are none, or they cannot be compared with each other.
-    """
-    directories = sorted({p.parent for path in paths for p in path.rglob("archive.jsonl")})
-    runs = [read_run(directory) for directory in directories]
-    if not runs:
-        raise UserError(f"no runs in {', '.join(map(str, paths))}; search.py makes them")
-    for what, values in [
-        ("search spaces", {f"{r.config.searchspace._target_} {_dataset(r)}" for r in runs}),
-        ("objectives", {r.archive.objective for r in runs}),
-        ("protocols", {r.result["protocol"] for r in runs}),
-        ("limits", {str(r.config.limits) for r in runs}),
-    ]:
-        if len(values) > 1:
-            raise UserError(f"the runs are of different {what}: {'; '.join(sorted(values))}")
-    return runs
-
-
-def _dataset(run: StoredRun) -> str:
-    return str(run.config.searchspace.get("dataset", ""))
+def _objective(path: Path) -> str:
+    """Return what the records of an archive were selected on: the one accuracy that they have."""
+    metrics = (name for record in Archive.read(path, "").records() for name in record.metrics)
+    return next((name for name in metrics if name.endswith("_accuracy")), "val_accuracy")
 
 
 def _larger(a: float, b: float) -> float:
