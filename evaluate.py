@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 def main(cfg: DictConfig) -> None:
     """Take the settings of the run, evaluate, report."""
+    from hydra.core.hydra_config import HydraConfig
+
     from collm_nas.compose import with_settings_of_run
     from collm_nas.evaluation import command
     from collm_nas.settings import EvaluationSettings, check
 
     check(cfg, EvaluationSettings)
-    command.run(with_settings_of_run(cfg))
+    cfg = with_settings_of_run(cfg)
+    command.run(cfg)
+    print(command.next_step(cfg, HydraConfig.get().overrides.task))
 
 
 if __name__ == "__main__":

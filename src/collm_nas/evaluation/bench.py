@@ -72,6 +72,10 @@ class Bench:
         images = ProtocolImages.of(protocol, self.data, m.images.cache, self.pixels, view)
         return replace(m, images=images, seen=seen_in_training(m.weights, images, self.data))
 
+    def counted(self, split: SplitName) -> int:
+        """Return the number of images that accuracies on `split` are counted on."""
+        return self.on(split).images.ranked_by
+
     def accuracy(self, arch: Architecture, split: SplitName, **changes: Any) -> Metrics:
         """Return e.g. `{"test_accuracy": 71.2, "test_top5": 90.1}`, in percent."""
         how = self.on(split, **changes)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from collm_nas.problem import Evaluator
 from collm_nas.report import sealed
-from collm_nas.report.evaluations import FILE, read
+from collm_nas.report.next_command import next_command
 from collm_nas.report.stored import read_run
 from collm_nas.run import UserError, build
 from collm_nas.searchspace.base import SearchSpace
 
-if TYPE_CHECKING:
-    from collm_nas.evaluation.bench import Bench
-    from collm_nas.evaluation.subject import Subject
-
+OF_A_SEARCH = ("searchspace", "supernet", "data", "experiment", "evaluator")  # keys of both
 TABULAR = "collm_nas.evaluator.tabular"  # modules of evaluators that look up a benchmark
 
 
@@ -30,7 +25,7 @@ def run(cfg: DictConfig) -> None:
     Raises:
         UserError: a setting is wrong, or something is missing; all that is wrong is told.
     """
-    mode = cfg.mode or _usual_mode(cfg)
+    mode = mode_of(cfg)
     if mode not in MODES:
         raise UserError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
     try:
@@ -39,8 +34,35 @@ def run(cfg: DictConfig) -> None:
         raise UserError(str(error)) from error
 
 
-def _usual_mode(cfg: DictConfig) -> str:
-    """Return `table` for a search of a table, else `inherit`."""
+def next_step(cfg: DictConfig, typed: Sequence[str]) -> str:
+    """Say what to type after this evaluation, ready to be pasted.
+
+    Args:
+        typed: the overrides of this command, which the next one keeps where it knows them.
+    """
+    known = [o for o in typed if not o.lstrip("+").startswith(("mode=", "weights=", "seeds="))]
+    match mode_of(cfg):
+        case "table":
+            runs = next_command("compare.py", runs=Path(cfg.run).parent)
+            return f"{runs} table={cfg.table}" if cfg.table else runs
+        case "export":
+            from collm_nas.evaluation.subject import find_subject
+
+            folder = find_subject(cfg).directory / "export"
+            return next_command(
+                "-c", f"import collm_nas; print(collm_nas.load_subnet({str(folder)!r}))"
+            )
+        case "supernet_report":
+            shared = tuple(f"{key}{end}" for key in OF_A_SEARCH for end in "=.")
+            return next_command("search.py", *(o for o in typed if o.startswith(shared)))
+        case _:
+            return next_command("evaluate.py", *known, "mode=export")
+
+
+def mode_of(cfg: DictConfig) -> str:
+    """Return `cfg.mode`; without one, `table` for a search of a table, else `inherit`."""
+    if cfg.mode:
+        return str(cfg.mode)
     if cfg.run is None or cfg.arch is not None:
         return "inherit"
     target = str(read_run(Path(cfg.run)).config.evaluator._target_)
@@ -63,29 +85,12 @@ def _inherit(cfg: DictConfig) -> None:
 
 
 def _export(cfg: DictConfig) -> None:
+    from collm_nas.evaluation.candidates import choose
     from collm_nas.evaluation.shipping import export
     from collm_nas.evaluation.subject import find_subject
 
     subject = find_subject(cfg)
-    export(subject, _weights(cfg, subject), cfg.searchspace)
-
-
-def _weights(cfg: DictConfig, subject: Subject) -> Bench:
-    """Return the bench of the weights that the key `weights` names."""
-    from collm_nas.evaluation.bench import build_bench
-    from collm_nas.supernet.alone import OneNetwork
-
-    if cfg.weights == "inherited":
-        return build_bench(cfg, subject.space)
-    wire = json.loads(json.dumps(subject.space.encode(subject.arch)))
-    for entry in read(subject.directory / FILE):
-        if entry["mode"] == cfg.weights and entry["architecture"] == wire and "weights" in entry:
-            one = OneNetwork(subject.space, subject.arch)
-            return build_bench(cfg, one, entry["weights"][0])
-    raise UserError(
-        f"weights={cfg.weights}: {subject.directory / FILE} tells of no such training of this "
-        "architecture. It must be inherited, or retrain or finetune after that mode has run"
-    )
+    export(subject, choose(cfg, subject), cfg.searchspace)
 
 
 def _trained(cfg: DictConfig, mode: str) -> None:

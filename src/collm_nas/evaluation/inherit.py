@@ -17,10 +17,11 @@ from collm_nas.data.base import SplitName
 from collm_nas.evaluation.bench import Bench
 from collm_nas.evaluation.latency import latency_ms
 from collm_nas.evaluation.subject import Subject
+from collm_nas.evaluator.protocol import METRICS
 from collm_nas.problem import amount
 from collm_nas.recipe.anchors import largest, smallest
 from collm_nas.report.evaluations import keep
-from collm_nas.report.uncertainty import near_chance
+from collm_nas.report.uncertainty import LEVEL, near_chance, told_apart, written
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.searchspace.published import of_space
 
@@ -46,10 +47,12 @@ def evaluate_inherited(
         archs |= controls_of(subject.space)
     rows = [row(label, arch, subject.space, bench, seeds) for label, arch in archs.items()]
     meaning = [*explain(bench, seeds), *_near_chance(bench, rows)]
-    print_rows(rows, meaning)
+    print_rows(rows, bench)
+    print(*meaning, *indistinct(rows, bench.counted("test")), sep="\n")
     entry = {
         "mode": "inherit",
         **asdict(rows[0]),
+        "images": {f"{METRICS[s]}_accuracy": bench.counted(s) for s in SPLITS},
         "controls": [asdict(r) for r in rows[1:]],
         "seeds": list(seeds),
         "meaning": meaning,
@@ -94,14 +97,16 @@ def explain(bench: Bench, seeds: Sequence[int]) -> list[str]:
         f"trained further; protocol {name}.",
         f"test: all {test:,} images" + (", which no search has seen." if bench.held_out else "."),
         f"{bench.validation}: {ranking:,} images.",
+        f"In brackets: {LEVEL}% intervals (Wilson), as if these images were drawn at random.",
     ]
     if not bench.held_out:
         lines[1] += " CAUTION: this protocol ranks candidates by images of test: not held out."
     if bench.measurement.calibrates:
         spread = f", {len(seeds)} draws of them (± is their spread)" if len(seeds) > 1 else ""
-        images = min(protocol.bn_images, len(bench.data.split(protocol.bn_split)))
+        images = bench.measurement.images.calibrated_with
+        few = f" ({protocol.bn_images:,} asked for)" if images < protocol.bn_images else ""
         lines.append(
-            f"Batch norms calibrated with {images:,} images of {protocol.bn_split}{spread}."
+            f"Batch norms calibrated with {images:,} images of {protocol.bn_split}{few}{spread}."
         )
     elif len(seeds) > 1:
         lines.append("No batch norms to calibrate: all seeds are the same.")
@@ -113,8 +118,18 @@ def _splits(bench: Bench) -> tuple[SplitName, SplitName]:
     return "test", bench.validation
 
 
-def print_rows(rows: Sequence[Row], meaning: Sequence[str]) -> None:
-    """Print the table, and what its numbers mean."""
+def indistinct(rows: Sequence[Row], images: int) -> list[str]:
+    """Name the rows that so many test images cannot tell apart from the first, in a sentence."""
+    first, *others = ((row.label, row.metrics["test_accuracy"]) for row in rows)
+    same = [label for label, accuracy in others if not told_apart(first[1], accuracy, images)]
+    if not same:
+        return []
+    names = ", ".join([first[0], *same])
+    return [f"These {len(same) + 1} cannot be told apart by {images:,} test images: {names}."]
+
+
+def print_rows(rows: Sequence[Row], bench: Bench) -> None:
+    """Print the table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -124,17 +139,16 @@ def print_rows(rows: Sequence[Row], meaning: Sequence[str]) -> None:
     for r in rows:
         table.add_row(
             r.label,
-            _accuracy(r, "test_accuracy"),
+            _accuracy(r, "test_accuracy", bench.counted("test")),
             _accuracy(r, "test_top5"),
-            _accuracy(r, "val_accuracy"),
+            _accuracy(r, "val_accuracy", bench.counted("search_val")),
             amount(r.costs["params"]),
             amount(r.costs["macs"]),
             f"{r.latency_ms:.1f}",
         )
-    Console(markup=False, width=110).print(table)
-    print(*meaning, sep="\n")
+    Console(markup=False, width=120).print(table)
 
 
-def _accuracy(r: Row, metric: str) -> str:
+def _accuracy(r: Row, metric: str, images: int | None = None) -> str:
     spread = f" ± {r.spread[metric]:.2f}" if metric in r.spread else ""
-    return f"{r.metrics[metric]:.2f}{spread}"
+    return written(r.metrics[metric], images, spread)

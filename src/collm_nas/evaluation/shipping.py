@@ -11,17 +11,21 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from collm_nas.evaluation.bench import Bench
+from collm_nas.evaluation.candidates import Candidate
+from collm_nas.evaluation.inherit import SPLITS
 from collm_nas.evaluation.subject import Subject, official_node
+from collm_nas.evaluator.protocol import METRICS
 from collm_nas.export.onnx import OPSET, save_onnx
 from collm_nas.export.package import CONFIG, WEIGHTS, Preprocessing, save_subnet
 from collm_nas.export.program import save_program, trace
 from collm_nas.report.evaluations import keep
+from collm_nas.report.uncertainty import written
 
 ONNX, PROGRAM = "model.onnx", "model.pt2"
 CHECKED = (1, 8)  # images in a batch
 
 
-def export(subject: Subject, bench: Bench, node: DictConfig) -> Path:
+def export(subject: Subject, weights: Candidate, node: DictConfig) -> Path:
     """Write and check all files; return their folder, `export/` in the subject's directory.
 
     Args:
@@ -30,7 +34,7 @@ def export(subject: Subject, bench: Bench, node: DictConfig) -> Path:
     Raises:
         ExportMismatch: a file would compute something else than the subnet.
     """
-    folder = subject.directory / "export"
+    bench, folder = weights.bench, subject.directory / "export"
     folder.mkdir(parents=True, exist_ok=True)
     subnet = bench.subnet(subject.arch).cpu().eval()
     batches = check_batches(subject, bench)
@@ -39,14 +43,25 @@ def export(subject: Subject, bench: Bench, node: DictConfig) -> Path:
         PROGRAM: save_program(folder / PROGRAM, program, subnet, batches),
         ONNX: save_onnx(folder / ONNX, program, subnet, batches),
     }
-    info = describe(subject, bench, differences)
+    info = {"weights": weights.label, **describe(subject, bench, differences)}
     space = official_node(node)
     view = bench.view(subject.arch)
     preprocessing = Preprocessing.of(view, bench.pixels)
     save_subnet(folder, subnet, space, info["architecture"], preprocessing, info)
     keep(subject.directory, {"mode": "export", **info})
     print_files(folder, differences)
+    print_accuracy(weights.label, bench, info["metrics"])
     return folder
+
+
+def print_accuracy(label: str, bench: Bench, metrics: Mapping[str, float]) -> None:
+    """Print what ships with which accuracies."""
+    told = ", ".join(
+        f"{split} {written(metrics[f'{METRICS[split]}_accuracy'], bench.counted(split))}%"
+        for split in SPLITS
+    )
+    held_out = "" if bench.held_out else "; CAUTION: test is not held out"
+    print(f"shipped with {label} weights: {told}{held_out}; protocol {bench.measurement.name}")
 
 
 def check_batches(subject: Subject, bench: Bench) -> list[Tensor]:

@@ -21,7 +21,7 @@ from collm_nas.files import write_atomically
 from collm_nas.problem import Evaluator
 from collm_nas.recipe.anchors import largest, smallest
 from collm_nas.report.trust import Agreement, Calibration, Trust, agreement, draw, tau
-from collm_nas.report.uncertainty import near_chance
+from collm_nas.report.uncertainty import LEVEL, near_chance
 from collm_nas.searchspace.base import SearchSpace
 
 POOL = 2000  # random subnets that the report's are chosen from
@@ -65,6 +65,8 @@ def supernet_report(
         tuple(_calibrations(bench, archs, calibration_images)),
         agreement(inherited, alone, seed) if alone else None,
         agreement(inherited, macs, seed),
+        bench.counted("search_val"),
+        len(bench.data.classes),
     )
     _write(trust, bench, archs, directory)
     return trust
@@ -118,6 +120,7 @@ def _write(trust: Trust, bench: Bench, archs: Sequence[Architecture], directory:
     path = directory / "supernet_report.json"
     content = {
         **asdict(trust),
+        "intervals": trust.intervals,
         "architectures": [space.encode(arch) for arch in archs],
         **bench.describe(),
     }
@@ -132,6 +135,10 @@ def _print(trust: Trust, bench: Bench) -> None:
         f"{max(trust.macs) / 1e6:,.4g} million multiply-adds; accuracy on {bench.validation}, "
         f"{min(trust.inherited):.2f} to {max(trust.inherited):.2f}%; {bench.measurement.name}"
     )
+    width = max((high - low) / 2 for low, high in trust.intervals)
+    print(f"  each is known to ± {width:.1f} points or better ({LEVEL}%, {trust.images:,} images)")
+    for line in trust.cautions():
+        print(f"  {line}")
     lines: list[tuple[str, Agreement | str]] = [
         ("trained alone", trust.agreement or "not measured (key: stand_alone)"),
         ("cost", trust.against_cost),

@@ -17,6 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau, spearmanr
 
+from collm_nas.report.uncertainty import at_chance, interval, told_apart
+
 BLUE, RED, GREY = "#1f5fa8", "#c8102e", "#8a8f98"
 RESAMPLES = 2000
 LEVEL = 95  # percent
@@ -61,6 +63,32 @@ class Trust:
     calibration: tuple[Calibration, ...]
     agreement: Agreement | None
     against_cost: Agreement  # of inherited accuracy and multiply-adds
+    images: int  # that accuracies with inherited weights were counted on
+    classes: int
+
+    @property
+    def intervals(self) -> list[tuple[float, float]]:
+        """The intervals of the accuracies with inherited weights."""
+        return [interval(accuracy, self.images) for accuracy in self.inherited]
+
+    def cautions(self) -> list[str]:
+        """Say what the accuracies with inherited weights are too uncertain for."""
+        lines = []
+        guessing = sum(at_chance(a, self.images, self.classes) for a in self.inherited)
+        if guessing:
+            lines.append(
+                f"CAUTION: {guessing} of {len(self.inherited)} subnets are no better than guessing "
+                f"({100 / self.classes:.3g}%, as far as {self.images:,} images tell): their ranks "
+                "mean nothing. Train longer, or calibrate with more images."
+            )
+        best = max(self.inherited)
+        same = sum(not told_apart(best, a, self.images) for a in self.inherited)
+        if same > 1:
+            lines.append(
+                f"These {same} of {len(self.inherited)} cannot be told apart from the best by "
+                f"{self.images:,} images."
+            )
+        return lines
 
 
 def agreement(one: Sequence[float], other: Sequence[float], seed: int = 0) -> Agreement:
@@ -110,7 +138,7 @@ def _spearman(a: Any, b: Any) -> float:
 
 def _agreement(axes: Any, trust: Trust) -> None:
     assert trust.agreement is not None
-    axes.scatter(trust.alone, trust.inherited, s=22, color=BLUE)
+    _with_intervals(axes, trust.alone, trust)
     found = trust.agreement
     axes.set(
         title=f"tau {found.tau:.2f} [{found.tau_low:.2f}, {found.tau_high:.2f}], "
@@ -121,16 +149,32 @@ def _agreement(axes: Any, trust: Trust) -> None:
 
 
 def _cost(axes: Any, trust: Trust) -> None:
-    axes.scatter(
-        [m / 1e6 for m in trust.macs], trust.inherited, s=22, color=BLUE, label="inherited"
-    )
+    millions = [m / 1e6 for m in trust.macs]
+    _with_intervals(axes, millions, trust)
     if trust.alone:
-        axes.scatter([m / 1e6 for m in trust.macs], trust.alone, s=22, color=RED, label="alone")
-        axes.legend(loc="lower right", frameon=False)
+        axes.scatter(millions, trust.alone, s=22, color=RED, label="trained alone")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, -0.32), ncols=2, frameon=False)
     axes.set(
         title=f"tau with cost {trust.against_cost.tau:.2f}",
         xlabel="multiply-adds (millions)",
         ylabel="accuracy (%)",
+    )
+
+
+def _with_intervals(axes: Any, across: Sequence[float], trust: Trust) -> None:
+    """Draw accuracies with inherited weights, each with its interval."""
+    low, high = zip(*trust.intervals, strict=True)
+    below = np.maximum(0, np.subtract(trust.inherited, low))
+    above = np.maximum(0, np.subtract(high, trust.inherited))
+    axes.errorbar(
+        across,
+        trust.inherited,
+        (below, above),
+        fmt="o",
+        markersize=4,
+        elinewidth=0.6,
+        color=BLUE,
+        label="inherited weights",
     )
 
 

@@ -47,9 +47,19 @@ def near_chance(percents: Iterable[float], images: int, classes: int) -> str:
     )
 
 
-def written(percent: float, images: int | None) -> str:
-    """Write an accuracy with its interval, e.g. `95.83 [90.6, 98.2]`; alone if nothing is known."""
+def written(percent: float, images: int | None, spread: str = "") -> str:
+    """Write an accuracy with its interval, e.g. `95.83 ± 0.20 [90.6, 98.2]`.
+
+    Args:
+        images: that it was counted on; without any there is no interval.
+        spread: what stands between the two.
+    """
     if not images:
-        return f"{percent:.2f}"
+        return f"{percent:.2f}{spread}"
     low, high = interval(percent, images)
-    return f"{percent:.2f} [{low:.1f}, {high:.1f}]"
+    return f"{percent:.2f}{spread} [{low:.1f}, {high:.1f}]"
+
+
+def at_chance(percent: float, images: int, classes: int) -> bool:
+    """Tell whether an accuracy cannot be told from that of guessing."""
+    return interval(percent, images)[0] <= 100 / classes
