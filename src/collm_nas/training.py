@@ -39,7 +39,7 @@ from collm_nas.recipe.fit import check
 from collm_nas.recipe.pace import Pace
 from collm_nas.recipe.phases import Interrupted, Job, run_phases, save_network
 from collm_nas.recipe.validation import Anchors
-from collm_nas.report.uncertainty import near_chance
+from collm_nas.report.uncertainty import LEVEL, near_chance, written
 from collm_nas.run import Stopped, UserError, build, environment, open_run
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.base import build_supernet
@@ -92,7 +92,8 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         if _rank() == 0:
             save_network(weights, network, job, phases[-1]["anchors"]["step"])
             write_atomically(run_dir / "result.json", json.dumps(result, indent=2))
-            _tell(result)
+            images = job.anchors({}).images.ranked_by
+            _tell(result, images)
         return result
 
 
@@ -272,11 +273,12 @@ def _cautions(job: Job, measured: Mapping[str, float]) -> list[str]:
     return [caution] if caution else []
 
 
-def _tell(result: Mapping[str, Any]) -> None:
+def _tell(result: Mapping[str, Any], images: int) -> None:
     for phase in result["phases"]:
         anchors = {k: v for k, v in phase["anchors"].items() if k not in ("step", "mean")}
-        told = ", ".join(f"{name} {value:.2f}%" for name, value in anchors.items())
+        told = ", ".join(f"{name} {written(value, images)}%" for name, value in anchors.items())
         print(f"phase {phase['phase']}: {phase['steps']:,} steps; search_val top-1: {told}")
+    print(f"In brackets: {LEVEL}% intervals (Wilson) for {images:,} images.")
     for caution in result["cautions"]:
         print(f"WARNING: {caution}.")
     print(f"weights: {result['supernet']} ({os.path.getsize(result['supernet']) / 1e6:.1f} MB)")

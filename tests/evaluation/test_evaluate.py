@@ -40,6 +40,16 @@ def test_inherited_accuracy_is_told_with_its_meaning_and_controls(supernet, tmp_
     assert entry["protocol"] in told
     assert "100 images of train_fit" in told
     assert "WARNING: NEAR CHANCE: the best of the reference subnets" in told, "weights are random"
+    assert entry["images"] == {"test_accuracy": 497, "val_accuracy": 300}
+    assert "95% intervals (Wilson)" in told
+    assert f"{entry['metrics']['test_accuracy']:.2f} [" in told
+    assert "cannot be told apart by 497 test images: " in told, "its weights are random"
+
+
+def test_fewer_calibration_images_than_asked_for_are_told(supernet, tmp_path, capsys):
+    few = "evaluator.changes.bn_images=5000"
+    command.run(asked(supernet, tmp_path, ARCH, "controls=false", few))
+    assert "1,000 images of train_fit (5,000 asked for)" in capsys.readouterr().out
 
 
 def test_a_search_says_how_sure_its_choice_is_and_what_was_really_done(

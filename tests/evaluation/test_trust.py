@@ -94,4 +94,11 @@ def test_the_report_goes_on_where_it_broke(supernet, tmp_path):
 def test_without_trained_networks_the_rest_is_reported(supernet, tmp_path, capsys):
     few = ["report.subnets=3", "report.calibration_images=[50]", "evaluator.changes.images=50"]
     command.run(asked(supernet, tmp_path, "mode=supernet_report", *few))
-    assert "not measured (key: stand_alone)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "not measured (key: stand_alone)" in told
+    assert "NEAR CHANCE" in told, "they are random"
+    assert "These 3 of 3 cannot be told apart" in told
+    stored = json.loads((tmp_path / "supernet_report.json").read_text())
+    assert stored["images"] == 50
+    for (low, high), accuracy in zip(stored["intervals"], stored["inherited"], strict=True):
+        assert low <= accuracy <= high

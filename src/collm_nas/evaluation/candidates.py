@@ -91,6 +91,4 @@ def _tell(found: Sequence[Candidate], chosen: Candidate) -> None:
     if best.accuracy > chosen.accuracy:
         sure = told_apart(best.accuracy, chosen.accuracy, images)
         but = "" if sure else f" ({images:,} images do not tell them apart)"
-        print(
-            f"CAUTION: what ships is worse than {best.label}{but}; weights={best.kind} ships that."
-        )
+        print(f"CAUTION: {best.label} is more accurate{but}: weights={best.kind} ships that")

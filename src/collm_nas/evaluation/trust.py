@@ -66,7 +66,6 @@ def supernet_report(
         agreement(inherited, alone, seed) if alone else None,
         agreement(inherited, macs, seed),
         bench.counted("search_val"),
-        len(bench.data.classes),
     )
     _write(trust, bench, archs, directory)
     return trust

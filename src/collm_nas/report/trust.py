@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau, spearmanr
 
-from collm_nas.report.uncertainty import at_chance, interval, told_apart
+from collm_nas.report.uncertainty import interval, told_apart
 
 BLUE, RED, GREY = "#1f5fa8", "#c8102e", "#8a8f98"
 RESAMPLES = 2000
@@ -64,7 +64,6 @@ class Trust:
     agreement: Agreement | None
     against_cost: Agreement  # of inherited accuracy and multiply-adds
     images: int  # that accuracies with inherited weights were counted on
-    classes: int
 
     @property
     def intervals(self) -> list[tuple[float, float]]:
@@ -74,13 +73,6 @@ class Trust:
     def cautions(self) -> list[str]:
         """Say what the accuracies with inherited weights are too uncertain for."""
         lines = []
-        guessing = sum(at_chance(a, self.images, self.classes) for a in self.inherited)
-        if guessing:
-            lines.append(
-                f"CAUTION: {guessing} of {len(self.inherited)} subnets are no better than guessing "
-                f"({100 / self.classes:.3g}%, as far as {self.images:,} images tell): their ranks "
-                "mean nothing. Train longer, or calibrate with more images."
-            )
         best = max(self.inherited)
         same = sum(not told_apart(best, a, self.images) for a in self.inherited)
         if same > 1:

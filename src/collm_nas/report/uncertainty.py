@@ -58,8 +58,3 @@ def written(percent: float, images: int | None, spread: str = "") -> str:
         return f"{percent:.2f}{spread}"
     low, high = interval(percent, images)
     return f"{percent:.2f}{spread} [{low:.1f}, {high:.1f}]"
-
-
-def at_chance(percent: float, images: int, classes: int) -> bool:
-    """Tell whether an accuracy cannot be told from that of guessing."""
-    return interval(percent, images)[0] <= 100 / classes
