@@ -132,7 +132,7 @@ class EvaluationSettings:
     train_on: TrainOn
     pace: Pace
     data_workers: Annotated[int, Ge(0), Le(1024)]
-    weights: Literal["inherited", "retrain", "finetune"]
+    weights: Literal["inherited", "retrain", "finetune"] | None
     out: Text | None
     workers: Workers
     report: TrustReport
@@ -154,6 +154,7 @@ class ComparisonSettings:
     """What compare.py reads."""
 
     runs: Annotated[list[Text], MinLen(1)]
+    evaluations: Count | None
     table: Text | None
     picture: Text
 

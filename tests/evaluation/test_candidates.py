@@ -75,12 +75,6 @@ def test_weights_that_are_gone_are_named(supernet, trained, capsys):
         choose(gone, find_subject(gone))
 
 
-def test_no_other_kind_of_weights_is_taken_for_one(supernet, tmp_path):
-    cfg = asked(supernet, tmp_path, ARCH, "mode=export", "weights=best")
-    with pytest.raises(UserError, match="weights must be one of inherited, retrain, finetune"):
-        choose(cfg, find_subject(cfg))
-
-
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [

@@ -43,8 +43,7 @@ def next_step(cfg: DictConfig, typed: Sequence[str]) -> str:
     known = [o for o in typed if not o.lstrip("+").startswith(("mode=", "weights=", "seeds="))]
     match mode_of(cfg):
         case "table":
-            runs = next_command("compare.py", runs=Path(cfg.run).parent)
-            return f"{runs} table={cfg.table}" if cfg.table else runs
+            return next_command("compare.py", runs=[Path(cfg.run).parent], table=cfg.table)
         case "export":
             from collm_nas.evaluation.subject import find_subject
 

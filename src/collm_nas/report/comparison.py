@@ -43,7 +43,7 @@ def compare(found: Comparison, test_accuracy: Test | None = None) -> list[Row]:
     """Compare the arms at the cut, best mean first."""
     at_cut = [(arm, arm.at(found.evaluations)) for arm in found.arms]
     at_cut.sort(key=lambda pair: -_mean(pair[1]) if _known(pair[1]) else float("inf"))
-    rows = []
+    rows: list[Row] = []
     for arm, values in at_cut:
         tests = _tests(arm, found.evaluations, test_accuracy)
         rows.append(

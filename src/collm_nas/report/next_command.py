@@ -16,8 +16,14 @@ def next_command(script: str, *arguments: str, **settings: object) -> str:
         arguments: as they are typed, e.g. `mode=export`.
         settings: whose values are quoted where the grammar of overrides or a shell asks for it.
     """
-    typed = [f"{key}={_quoted(str(value))}" for key, value in settings.items()]
+    typed = [f"{key}={_written(value)}" for key, value in settings.items() if value is not None]
     return "next: " + shlex.join(["python", script, *typed, *arguments])
+
+
+def _written(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    return _quoted(str(value))
 
 
 def _quoted(value: str) -> str:
