@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "collm_nas"
 LAYERS = [
-    {"architecture", "files", "hints", "quoting", "unpickling", "ranges", "arguments"},
+    {"architecture", "files", "hints", "quoting", "unpickling", "ranges", "arguments", "binding"},
     {"searchspace", "llm", "run", "data"},
     {"problem", "supernet"},
     {"archive", "evaluator"},

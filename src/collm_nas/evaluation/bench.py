@@ -59,6 +59,11 @@ class Bench:
         return ranking if METRICS[ranking] == "val" else "search_val"
 
     @property
+    def splits(self) -> tuple[SplitName, SplitName]:
+        """Name the splits that architectures are reported on."""
+        return "test", self.validation
+
+    @property
     def held_out(self) -> bool:
         """Tell whether `test` is held out: not what candidates were ranked by."""
         return self.protocol.ranking != "test"
@@ -139,8 +144,10 @@ def build_bench(cfg: DictConfig, space: SearchSpace, supernet: str | None = None
     """
     if not space.supernet:
         raise UserError(f"the search space {space.name} has no supernet; mode=table reads a table")
-    weights = {"supernet": supernet} if supernet else {}
-    evaluator = build(cfg.evaluator, space=space, **weights)
+    node = cfg.evaluator.copy()
+    if supernet:
+        node.supernet = supernet
+    evaluator = build(node, space=space)
     if not isinstance(evaluator, SupernetEvaluator):
         raise UserError(
             f"evaluator: {cfg.evaluator._target_} does not measure subnets with the weights they "

@@ -1,7 +1,7 @@
 """Which weights of an architecture there are, and which of them ship.
 
 Inherited ones always; those that `retrain` and `finetune` left as well. All are measured now, under
-one protocol, and compared on search_val: choosing by test would spoil what test says.
+one protocol, and compared by validation: choosing by test would spoil what test says.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ INHERITED, TRAINED = "inherited", ("retrain", "finetune")
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights that could ship, with their accuracy on search_val in percent."""
+    """Weights that could ship, with their validation accuracy in percent."""
 
     kind: str  # inherited, or the mode that trained them
     label: str
@@ -62,7 +62,9 @@ def candidates(cfg: DictConfig, subject: Subject) -> list[Candidate]:
         else:
             print(f"{kind}, seed {seed}: {path} is gone; it cannot ship")
     return [
-        Candidate(kind, label, bench, bench.accuracy(subject.arch, "search_val")["val_accuracy"])
+        Candidate(
+            kind, label, bench, bench.accuracy(subject.arch, bench.validation)["val_accuracy"]
+        )
         for kind, label, bench in benches
     ]
 
@@ -79,8 +81,9 @@ def _trainings(subject: Subject) -> dict[tuple[str, int], str]:
 
 
 def _tell(found: Sequence[Candidate], chosen: Candidate) -> None:
-    images = chosen.bench.counted("search_val")
-    print(f"weights that there are, by accuracy on search_val ({images:,} images):")
+    split = chosen.bench.validation
+    images = chosen.bench.counted(split)
+    print(f"weights that there are, by accuracy on {split} ({images:,} images):")
     for candidate in found:
         mark = "  <- ships" if candidate is chosen else ""
         print(f"  {candidate.label:18} {written(candidate.accuracy, images)}%{mark}")

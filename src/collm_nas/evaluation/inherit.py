@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from collm_nas.architecture import Architecture
-from collm_nas.data.base import SplitName
 from collm_nas.evaluation.bench import Bench
 from collm_nas.evaluation.latency import latency_ms
 from collm_nas.evaluation.subject import Subject
@@ -52,7 +51,7 @@ def evaluate_inherited(
     entry = {
         "mode": "inherit",
         **asdict(rows[0]),
-        "images": {f"{METRICS[s]}_accuracy": bench.counted(s) for s in SPLITS},
+        "images": {f"{METRICS[s]}_accuracy": bench.counted(s) for s in bench.splits},
         "controls": [asdict(r) for r in rows[1:]],
         "seeds": list(seeds),
         "meaning": meaning,
@@ -78,7 +77,7 @@ def row(
 ) -> Row:
     """Measure one architecture on both splits, once for each seed."""
     runs = [
-        {k: v for s in _splits(bench) for k, v in bench.accuracy(arch, s, bn_seed=seed).items()}
+        {k: v for s in bench.splits for k, v in bench.accuracy(arch, s, bn_seed=seed).items()}
         for seed in (seeds if bench.measurement.calibrates else seeds[:1])
     ]
     means = {name: statistics.fmean(run[name] for run in runs) for name in runs[0]}
@@ -91,7 +90,7 @@ def row(
 def explain(bench: Bench, seeds: Sequence[int]) -> list[str]:
     """Say what the numbers mean, in sentences."""
     protocol, name = bench.protocol, bench.measurement.name
-    test, ranking = (len(bench.data.split(split)) for split in _splits(bench))
+    test, ranking = (len(bench.data.split(split)) for split in bench.splits)
     lines = [
         f"Top-1 in percent with weights inherited from {bench.measurement.weights.path}, not "
         f"trained further; protocol {name}.",
@@ -112,10 +111,6 @@ def explain(bench: Bench, seeds: Sequence[int]) -> list[str]:
         lines.append("No batch norms to calibrate: all seeds are the same.")
     lines += [f"CAUTION: {caution}." for caution in bench.on(bench.validation).cautions]
     return [*lines, "Latency: median of one image on one CPU thread of this machine."]
-
-
-def _splits(bench: Bench) -> tuple[SplitName, SplitName]:
-    return "test", bench.validation
 
 
 def indistinct(rows: Sequence[Row], images: int) -> list[str]:
@@ -141,7 +136,7 @@ def print_rows(rows: Sequence[Row], bench: Bench) -> None:
             r.label,
             _accuracy(r, "test_accuracy", bench.counted("test")),
             _accuracy(r, "test_top5"),
-            _accuracy(r, "val_accuracy", bench.counted("search_val")),
+            _accuracy(r, "val_accuracy", bench.counted(bench.validation)),
             amount(r.costs["params"]),
             amount(r.costs["macs"]),
             f"{r.latency_ms:.1f}",

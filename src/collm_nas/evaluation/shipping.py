@@ -12,7 +12,6 @@ from torch import Tensor
 
 from collm_nas.evaluation.bench import Bench
 from collm_nas.evaluation.candidates import Candidate
-from collm_nas.evaluation.inherit import SPLITS
 from collm_nas.evaluation.subject import Subject, official_node
 from collm_nas.evaluator.protocol import METRICS
 from collm_nas.export.onnx import OPSET, save_onnx
@@ -58,7 +57,7 @@ def print_accuracy(label: str, bench: Bench, metrics: Mapping[str, float]) -> No
     """Print what ships with which accuracies."""
     told = ", ".join(
         f"{split} {written(metrics[f'{METRICS[split]}_accuracy'], bench.counted(split))}%"
-        for split in SPLITS
+        for split in bench.splits
     )
     held_out = "" if bench.held_out else "; CAUTION: test is not held out"
     print(f"shipped with {label} weights: {told}{held_out}; protocol {bench.measurement.name}")

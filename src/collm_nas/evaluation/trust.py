@@ -65,7 +65,7 @@ def supernet_report(
         tuple(_calibrations(bench, archs, calibration_images)),
         agreement(inherited, alone, seed) if alone else None,
         agreement(inherited, macs, seed),
-        bench.counted("search_val"),
+        bench.counted(bench.validation),
     )
     _write(trust, bench, archs, directory)
     return trust
