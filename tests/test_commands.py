@@ -132,7 +132,7 @@ def test_a_sweep_leaves_one_directory_a_run_and_they_can_be_compared(tmp_path):
     picture = tmp_path / "comparison.png"
     compared = run("compare.py", f"runs=[{tmp_path}]", f"picture={picture}")
     assert compared.returncode == 0, compared.stderr
-    assert "After 15 evaluations each" in compared.stdout
+    assert "after 15 evaluations each" in compared.stdout
     assert "NOT" in compared.stdout, "the stand-in is labelled here, too"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
