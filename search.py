@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> Path | None:
     """Compose, build, run, report."""
     from collm_nas import session
-    from collm_nas.compose import choose_llm, choose_run_dir, recorded
+    from collm_nas.compose import choose_llm, choose_run_dir, recorded, with_other_model
     from collm_nas.settings import SearchSettings, check
 
     cfg = recorded(cfg) if cfg.replay else choose_llm(cfg)
@@ -28,7 +28,7 @@ def main(cfg: DictConfig) -> Path | None:
         print_estimate(cfg)
         return None
     run_dir = choose_run_dir(cfg)
-    session.run(cfg, run_dir)
+    session.run(with_other_model(cfg), run_dir)
     return run_dir
 
 

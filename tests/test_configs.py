@@ -30,10 +30,10 @@ def test_every_model_composes_with_every_llm_strategy(llm, monkeypatch):
 
 
 def test_one_role_can_have_its_own_model():
-    own = ["+llm@my_llm=claude_sonnet4", "strategy.navigator=${my_llm.model}"]
+    own = ["+llm@my_llm=claude_sonnet4", "strategy.models.navigator=${my_llm.model}"]
     config = load("search", "llm=gpt4", *own, *NAMES)
-    assert config.strategy.navigator.model.startswith("claude")
-    assert config.strategy.generator.model == "gpt-4.1"
+    assert config.strategy.models.navigator.model.startswith("claude")
+    assert config.strategy.models.generator.model == "gpt-4.1"
 
 
 @pytest.mark.parametrize("command", ["compare", "evaluate"])

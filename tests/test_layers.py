@@ -20,7 +20,7 @@ LAYERS = [
     {"problem", "supernet"},
     {"archive", "evaluator"},
     {"strategy", "hardware", "recipe", "export"},
-    {"search", "logger"},
+    {"search", "logger", "roles"},
     {"report"},
     {"preflight"},
     {"session", "training"},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from omegaconf import OmegaConf
 
 from collm_nas import session
 from collm_nas.evaluator.cached import CachedEvaluator
@@ -260,3 +261,80 @@ def test_a_search_knows_no_test_accuracy(tmp_path):
     session.run(search_config(SHORT), tmp_path / "run")
     for path in (tmp_path / "run").glob("*.jsonl"):
         assert b"test_accuracy" not in path.read_bytes()
+
+
+def unanswered(config, run_dir):
+    """Run a search whose model cannot be asked, so that it ends without any answer."""
+    with pytest.raises(UserError, match="NO_SUCH_KEY is not set"):
+        session.run(config, run_dir)
+
+
+def test_a_run_without_any_answer_binds_nobody(tmp_path):
+    keyless = "llm.model.api_key_env=NO_SUCH_KEY"
+    unanswered(search_config(SHORT, keyless, llm="gpt4"), tmp_path / "run")
+    other = ["llm.model.temperature=null", "seed=3", "limits.macs=150e6", "strategy.candidates=3"]
+    unanswered(search_config(SHORT, keyless, *other, llm="gpt4"), tmp_path / "run")
+    result = session.run(search_config(SHORT, "seed=4"), tmp_path / "run")
+    assert result["evaluations"] == 20
+    with pytest.raises(UserError, match="seed: 4 -> 5"):
+        session.run(search_config(SHORT, "seed=5"), tmp_path / "run")
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Return the settings of a model behind a server that answers."""
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    with serve("sensible", NASBench201()) as url:
+        yield [f"llm.model.base_url={url}", SHORT]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "llm.model.max_completion_tokens=8192", "llm.model.structured=text", "llm.model.retries=1",
+        "llm.model.timeout_s=99", "llm.model.api_key_env=null", "llm.model.max_tokens=77",
+    ],
+)  # fmt: skip
+def test_what_changes_no_recorded_answer_may_change_and_nothing_is_paid_twice(
+    change, served, tmp_path
+):
+    run_dir = tmp_path / "run"
+    with pytest.raises(Stopped):  # the Navigator's call of the second round is paid
+        session.run(search_config("caps.calls=3", *served, llm="gpt4"), run_dir)
+    session.run(search_config(change, *served, llm="gpt4"), run_dir)
+    calls = [json.loads(line) for line in (run_dir / "llm_calls.jsonl").read_text().splitlines()]
+    assert len({call["purpose"] for call in calls}) == len(calls)
+    session.run(search_config(*served, llm="gpt4"), tmp_path / "whole")
+    assert files(run_dir) == files(tmp_path / "whole")
+
+
+def test_another_model_goes_on_only_when_asked_for_and_the_result_names_both(served, tmp_path):
+    run_dir = tmp_path / "run"
+    with pytest.raises(Stopped):
+        session.run(search_config("caps.calls=3", *served, llm="gpt4"), run_dir)
+    other = ["llm.model.model=gpt-5", "llm.model.temperature=null", *served]
+    with pytest.raises(UserError, match=r"gpt-4.1 -> gpt-5(.|\n)*continue_with=NAME"):
+        session.run(search_config(*other, llm="gpt4"), run_dir)
+    asked_for = search_config("llm@continue_with=gpt5", *other, llm="gpt4")
+    result = session.run(asked_for, run_dir)
+    assert result["llm"].startswith("gpt-4.1 (a scripted")
+    assert "then gpt-5" in result["llm"]
+    assert result["evaluations"] == 20
+    assert session.run(asked_for, run_dir)["llm"] == result["llm"]
+    with pytest.raises(UserError, match="seed: 0 -> 1"):
+        session.run(search_config("llm@continue_with=gpt5", "seed=1", *other, llm="gpt4"), run_dir)
+
+
+def test_a_run_of_the_older_shape_of_settings_goes_on(tmp_path):
+    """Its strategy held each model beside its other settings, under the role's name."""
+    whole, run_dir = tmp_path / "whole", tmp_path / "run"
+    session.run(search_config(SHORT), whole)
+    with pytest.raises(Stopped):
+        session.run(search_config(SHORT, "caps.calls=3"), run_dir)
+    config = OmegaConf.load(run_dir / "config.yaml")
+    strategy = OmegaConf.to_container(config.strategy)
+    config.strategy = {**strategy.pop("models"), **strategy}
+    assert "navigator" in config.strategy
+    OmegaConf.save(config, run_dir / "config.yaml")
+    session.run(search_config(SHORT), run_dir)
+    assert files(run_dir) == files(whole)

@@ -6,31 +6,28 @@ Which model `llm=auto` means, which directory a run lives in, and what a replay 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from collm_nas import session
+from collm_nas.binding import FREE, changes, fingerprint, stored, with_models
 from collm_nas.report.stored import read_run
-from collm_nas.run import UserError
-from collm_nas.session import ROLES
+from collm_nas.run import CONFIG, UserError
 
-# overrides that the directory's name says already, or that results do not depend on
+# overrides that older directories' names leave out
 UNNAMED = (
-    "searchspace",
-    "strategy",
-    "llm",
-    "seed",
-    "run_dir",
-    "logger",
-    "workers",
-    "report",
-    "estimate",
+    *("searchspace", "strategy", "llm", "seed", "run_dir", "logger", "workers", "report"),
+    *("estimate", "continue_with"),
 )
+UNNAMED_PREFIXES = ("budget.", "caps.", "logger.", "hydra.", "llm@continue_with", "continue_with.")
 # settings that evaluate.py takes from the run it is about
 OF_THE_RUN = ("searchspace", "supernet", "data", "evaluator.protocol", "evaluator.changes")
-UNNAMED_PREFIXES = ("budget.", "caps.", "logger.", "hydra.")
 
 
 def choose_llm(cfg: DictConfig) -> DictConfig:
@@ -49,37 +46,91 @@ def choose_llm(cfg: DictConfig) -> DictConfig:
     return compose("search", [*overrides, f"llm={choice}", f"choices.llm={choice}"])
 
 
+def with_other_model(cfg: DictConfig) -> DictConfig:
+    """Return `cfg` with the model of `continue_with` in every role, if that is set.
+
+    Raises:
+        UserError: there is no such option.
+    """
+    if cfg.continue_with is None:
+        return cfg
+    if isinstance(name := cfg.continue_with, str):  # an option by its name
+        typed = [o for o in HydraConfig.get().overrides.task if not o.startswith("continue_with=")]
+        try:
+            node = compose("search", [*typed, f"llm@continue_with={name}"]).continue_with
+        except HydraException as error:
+            raise UserError(f"continue_with={name}: there is no such llm. {error}") from error
+    else:
+        node = cfg.continue_with
+    changed = with_models(cfg).copy()
+    with open_dict(changed):
+        changed.continue_with = node
+        for role in changed.strategy.get("models") or {}:
+            changed.strategy.models[role] = node.model
+    return changed
+
+
 def uses_llm(cfg: DictConfig) -> bool:
     """Tell whether the strategy has a chat model."""
-    raw = OmegaConf.to_container(cfg.strategy, resolve=False)
-    assert isinstance(raw, dict)
-    return any(role in raw for role in ROLES)
+    # llm=auto is not chosen yet, so its model may have no class to go by
+    return bool(cfg.strategy.get("models")) or "${llm.model}" in OmegaConf.to_yaml(cfg.strategy)
 
 
 def choose_run_dir(cfg: DictConfig) -> Path:
-    """Return `run_dir`, or a readable directory of its own for each choice of settings."""
+    """Return `run_dir`, or a directory of its own for all settings that results depend on."""
     if cfg.run_dir:
         return Path(cfg.run_dir)
-    name = cfg.choices.strategy + (f"-{cfg.choices.llm}" if uses_llm(cfg) else "")
+    who = cfg.choices.strategy + (f"-{cfg.choices.llm}" if uses_llm(cfg) else "")
+    seed, folder = f"seed{cfg.seed}", Path("runs", cfg.choices.searchspace)
+    if _is_run(older := folder / _older_name(f"{who}-{seed}")):
+        return older
+    settings = fingerprint(with_models(cfg), session.FIXED)
+    return folder / _safe([who, *_experiment(), seed, settings])
+
+
+def choose_training_dir(cfg: DictConfig) -> Path:
+    """Return `run_dir`, or where the file `supernet` is to be, or a directory of its own."""
+    if cfg.run_dir:
+        return Path(cfg.run_dir)
+    if cfg.supernet != "official":
+        return Path(cfg.supernet).expanduser().parent
+    from collm_nas.training import FIXED
+
+    limit = cfg.trainer.get("limit_train_batches")
+    few = [f"first{limit}"] if limit else []  # what is only tried takes no one's place
+    recipe, seed = f"train-{cfg.choices.recipe}", f"seed{cfg.seed}"
+    folder = Path("runs", cfg.choices.searchspace)
+    # names said nothing of other settings then, so they may be those of another command
+    older = folder / "-".join([recipe, seed, *few])
+    if _is_run(older) and not changes(stored(older / CONFIG), cfg, FIXED, FREE):
+        return older
+    return folder / _safe([recipe, *_experiment(), seed, *few, fingerprint(cfg, FIXED)])
+
+
+def _is_run(directory: Path) -> bool:
+    return (directory / CONFIG).exists()
+
+
+def _safe(parts: Sequence[str]) -> str:
+    """Return a name that may stand in any command, unquoted."""
+    return re.sub(r"[^\w.-]+", "_", "-".join(parts), flags=re.ASCII)
+
+
+def _experiment() -> list[str]:
+    """Return the name of the experiment, if there is one."""
+    chosen = HydraConfig.get().runtime.choices.get("experiment")
+    return [chosen] if chosen else []
+
+
+def _older_name(name: str) -> str:
+    """Return what a directory was called while names held all overrides that were typed."""
     others = [
         override.lstrip("+").replace("/", ":")
         for override in HydraConfig.get().overrides.task
         if override.lstrip("+").partition("=")[0] not in UNNAMED
         and not override.lstrip("+").startswith(UNNAMED_PREFIXES)
     ]
-    return Path("runs", cfg.choices.searchspace, ",".join([f"{name}-seed{cfg.seed}", *others]))
-
-
-def choose_training_dir(cfg: DictConfig) -> Path:
-    """Return `run_dir`, or where the file `supernet` is to be, or a readable directory."""
-    if cfg.run_dir:
-        return Path(cfg.run_dir)
-    if cfg.supernet != "official":
-        return Path(cfg.supernet).expanduser().parent
-    limit = cfg.trainer.get("limit_train_batches")
-    few = f"-first{limit}" if limit else ""  # what is only tried takes no one's place
-    choices = cfg.choices
-    return Path("runs", choices.searchspace, f"train-{choices.recipe}-seed{cfg.seed}{few}")
+    return ",".join([name, *others])
 
 
 def recorded(cfg: DictConfig) -> DictConfig:
@@ -92,18 +143,23 @@ def recorded(cfg: DictConfig) -> DictConfig:
     missing = [n for n in ("config.yaml", "llm_calls.jsonl") if not (source / n).exists()]
     if missing:
         raise UserError(f"replay={source}: no recorded run is there ({', '.join(missing)} missing)")
-    old = OmegaConf.load(source / "config.yaml")
-    assert isinstance(old, DictConfig)
-    old = OmegaConf.merge({"pareto": None}, old)  # older runs have no such setting
+    try:
+        config = stored(source / "config.yaml")
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    old = OmegaConf.merge({"pareto": None}, config)  # older runs have no such setting
     assert isinstance(old, DictConfig)
     with open_dict(old):
-        for role in ROLES:
-            if role in old.strategy:
-                old.strategy[role] = {
-                    "_target_": "collm_nas.llm.replay.ReplayChat",
-                    "run": os.fspath(source),
-                }
-        old.run_dir = cfg.run_dir or f"runs/replay/{source.resolve().name}"
+        for role in old.strategy.get("models") or {}:
+            old.strategy.models[role] = {
+                "_target_": "collm_nas.llm.replay.ReplayChat",
+                "run": os.fspath(source),
+                "role": role,
+            }
+        name, folder = source.resolve().name, Path("runs", "replay")
+        default = folder / name if _is_run(folder / name) else folder / _safe([name])
+        old.run_dir = cfg.run_dir or os.fspath(default)
+        old.continue_with = None
         for key in ("logger", "estimate", "replay", "report"):
             old[key] = cfg[key]
     return old

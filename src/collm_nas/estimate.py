@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from collm_nas.architecture import Architecture
 from collm_nas.archive import Archive
+from collm_nas.binding import with_models
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.llm.base import Usage
 from collm_nas.llm.ledger import CallLine, Caps, Ledger, open_calls
@@ -24,9 +25,10 @@ from collm_nas.llm.openai import OPENAI_URL
 from collm_nas.llm.prices import price
 from collm_nas.llm.scripted import ScriptedChat
 from collm_nas.problem import Metrics
+from collm_nas.roles import build_strategy, model_nodes
 from collm_nas.run import UserError, build
 from collm_nas.search import Budget, run_search
-from collm_nas.session import ROLES, build_problem, build_strategy
+from collm_nas.session import build_problem
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ def estimate(cfg: DictConfig) -> list[Estimate]:
     Raises:
         UserError: its strategy asks no language model.
     """
-    roles = [role for role in ROLES if role in cfg.strategy]
-    if not roles:
+    cfg = with_models(cfg)
+    nodes = model_nodes(cfg.strategy)
+    if not nodes:
         raise UserError(f"strategy={cfg.choices.strategy} asks no language model: it costs nothing")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
@@ -69,12 +72,12 @@ def estimate(cfg: DictConfig) -> list[Estimate]:
         problem = build_problem(cfg, space, MadeUp.objective)
         ledger = Ledger(path / "llm_calls.jsonl", Caps())
         stand_in = ScriptedChat(space, "sensible", cfg.seed)
-        strategy = build_strategy(cfg.strategy, problem, ledger, dict.fromkeys(roles, stand_in))
+        strategy = build_strategy(cfg.strategy, problem, ledger, dict.fromkeys(nodes, stand_in))
         archive = Archive(path / "archive.jsonl", problem.objective)
         evaluator = CachedEvaluator(MadeUp(), path / "evaluations.jsonl")
         run_search(problem, strategy, evaluator, archive, Budget(**cfg.budget))
         calls = open_calls(ledger.path).entries
-    return [_of_role(role, cfg.strategy[role], calls) for role in roles]
+    return [_of_role(role, node, calls) for role, node in nodes.items()]
 
 
 def print_estimate(cfg: DictConfig) -> None:

@@ -21,23 +21,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.arguments import key_of, node_problems
+from collm_nas.binding import FREE, MODELS, changes, flat, stored
 from collm_nas.files import write_atomically
 
-MISSING = "(not set)"
+CONFIG = "config.yaml"  # of every run directory
 # what a node took over from elsewhere -> the key that sets it
 ORIGINS = {
-    r"^strategy\.(navigator|generator|llm)\.": "llm.model.",
+    rf"^{re.escape(MODELS)}\w+\.": "llm.model.",
     r"^evaluator\.data\.node\.": "data.",
 }
-# ends of keys that change no result; the evaluator's protocol tells files apart by their content
-DESCRIPTIONS = ("config.yaml", "environment.json")  # files of a run that hold no results
-FREE = (
-    *("timeout_s", "retries", "threads", "api_key_env"),
-    *("log_every_steps", "checkpoint_every_steps", "checkpoint_every_seconds"),
-    *("recipe.precision", "recipe.made_for"),  # trainer.precision binds; a refusal is no result
-    *("evaluator.supernet", "evaluator.data.node.root", "evaluator.device", "evaluator.workers"),
-    "evaluator.data.node.upright",
-)
 
 
 class UserError(Exception):
@@ -78,11 +70,19 @@ def build(node: DictConfig, **runtime: Any) -> Any:
 
 
 @contextmanager
-def open_run(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> Iterator[Path]:
+def open_run(
+    cfg: DictConfig,
+    run_dir: Path,
+    fixed: Sequence[str],
+    results: Sequence[str],
+    other_models: bool = False,
+) -> Iterator[Path]:
     """Create or reopen `run_dir` and hold it while the block runs.
 
     Args:
         fixed: the config keys that results depend on; they may not change between two visits.
+        results: patterns of the files that hold some. Until there is one, every setting may change.
+        other_models: the strategy's chat models may be others than before, on request.
 
     Raises:
         UserError: a setting is missing, another process holds the directory, it was started with
@@ -101,13 +101,11 @@ def open_run(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> Iterator[P
     except OSError as error:
         raise UserError(f"cannot write to {run_dir}: {error}. Choose another: run_dir=…") from error
     try:
-        _refuse_changes(cfg, run_dir, fixed)
-        write_atomically(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        held = [path for pattern in results for path in run_dir.glob(pattern)]
+        if any(path.stat().st_size for path in held):
+            _refuse_changes(cfg, run_dir, fixed, other_models)
+        write_atomically(run_dir / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
         yield run_dir
-    except UserError:
-        if {path.name for path in run_dir.iterdir()} <= {".lock", *DESCRIPTIONS}:
-            (run_dir / "config.yaml").unlink()  # nothing depends on settings that did not work
-        raise
     finally:
         lock.release()
 
@@ -125,56 +123,39 @@ def environment() -> dict[str, Any]:
 
 
 def _refuse_missing(cfg: DictConfig, fixed: Sequence[str]) -> None:
-    missing = {_origin(key) for key, value in _flat(cfg, fixed, free=()).items() if value == "???"}
+    missing = {_origin(key) for key, value in flat(cfg, fixed).items() if value == "???"}
     if missing:
         raise UserError("\n".join(f"{key} is not set: {key}=…" for key in sorted(missing)))
 
 
-def _refuse_changes(cfg: DictConfig, run_dir: Path, fixed: Sequence[str]) -> None:
-    path = run_dir / "config.yaml"
+def _refuse_changes(
+    cfg: DictConfig, run_dir: Path, fixed: Sequence[str], other_models: bool
+) -> None:
+    path = run_dir / CONFIG
     if not path.exists():
         return
-    saved = _flat(OmegaConf.load(path), fixed)
-    now = _flat(cfg, fixed)
-    changed = [
-        f"  {key}: {saved.get(key, MISSING)} -> {now.get(key, MISSING)}"
-        for key in sorted({*saved, *now})
-        if saved.get(key, MISSING) != now.get(key, MISSING)
+    try:
+        old = stored(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    free = (*FREE, f"{MODELS}*") if other_models else FREE
+    changed = changes(old, cfg, fixed, free)
+    if not changed:
+        return
+    advice = [
+        f"{run_dir} was started with other settings:",
+        *(f"  {key}: {then} -> {now}" for key, (then, now) in changed.items()),
+        "Use the old settings to continue it, or another directory: run_dir=…",
     ]
-    if changed:
-        raise UserError(
-            "\n".join(
-                [
-                    f"{run_dir} was started with other settings:",
-                    *changed,
-                    "Use the old settings to continue it, or another directory: run_dir=…",
-                ]
-            )
+    if all(key.startswith(MODELS) for key in changed):
+        advice.append(
+            "To continue it with another model from here on, repeat the old command with "
+            "continue_with=NAME (an option of llm); the result will name both."
         )
+    raise UserError("\n".join(advice))
 
 
 def _origin(key: str) -> str:
     for pattern, prefix in ORIGINS.items():
         key = re.sub(pattern, prefix, key)
     return key
-
-
-def _flat(cfg: Any, keys: Sequence[str], free: tuple[str, ...] = FREE) -> dict[str, Any]:
-    """Return the leaves of `keys` by their dotted names, without those that end in `free`.
-
-    `null` is as good as no entry: a run may be older than a setting.
-    """
-    values = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(values, dict)
-    flat: dict[str, Any] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, child in value.items():
-                walk(f"{prefix}.{key}" if prefix else key, child)
-        elif value is not None and not prefix.endswith(free):
-            flat[prefix] = value
-
-    walk("", values)
-    chosen = tuple(f"{key}." for key in keys)
-    return {key: value for key, value in flat.items() if f"{key}.".startswith(chosen)}

@@ -9,7 +9,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.architecture import Architecture, NothingFeasible
 from collm_nas.archive import Archive
+from collm_nas.binding import with_models
 from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.evaluator.tables import Benchmark
 from collm_nas.files import write_atomically
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
-from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
+from collm_nas.llm.ledger import Caps, Ledger
 from collm_nas.logger.base import SearchLogger, Snapshot
 from collm_nas.preflight import all_of, require_room, with_keys
 from collm_nas.problem import (
@@ -40,6 +41,7 @@ from collm_nas.report.console import Progress, Silent
 from collm_nas.report.integrity import check_files, read_result
 from collm_nas.report.ranking import ranked
 from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
+from collm_nas.roles import build_models, build_strategy
 from collm_nas.run import Fruitless, Stopped, UserError, build, environment, open_run
 from collm_nas.search import Budget, run_search
 from collm_nas.searchspace.base import SearchSpace
@@ -51,7 +53,7 @@ FIXED = (
     *("limits", "pareto", "constraint_mode", "seed"),
 )
 FILES = ("result.json", "archive.jsonl", "evaluations.jsonl", "llm_calls.jsonl", "rounds.csv")
-ROLES = ("navigator", "generator", "llm")  # keys of a strategy that hold a chat model
+RESULTS = ("archive.jsonl", "evaluations.jsonl", "llm_calls.jsonl")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         Fruitless: the search is over, and not one answer could be read.
         UserError: the configuration does not work, or the run directory belongs to another one.
     """
-    with open_run(cfg, run_dir, FIXED):
+    cfg = with_models(cfg)
+    with open_run(cfg, run_dir, FIXED, RESULTS, other_models=bool(cfg.get("continue_with"))):
         write_atomically(run_dir / "environment.json", json.dumps(environment(), indent=2))
         parts = build_parts(cfg, run_dir)
         evaluator = parts.evaluator.evaluator
@@ -90,7 +93,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             parts.archive,
             totals,
             strategy=cfg.choices.strategy,
-            llm=label(parts.models, parts.ledger.stand_ins()),
+            llm=label(parts.models, parts.ledger),
             protocol=parts.evaluator.protocol,
             stopped=stopped,
             finished=finished,
@@ -175,45 +178,24 @@ def build_problem(cfg: DictConfig, space: SearchSpace, objective: str) -> Proble
     return Problem(space, hardware, parse_limits(named, any_costs), objective, reference)
 
 
-def build_models(strategy: DictConfig) -> dict[str, ChatModel]:
-    """Build the chat model of each role that `strategy` has; equal settings share one object."""
-    built: dict[str, ChatModel] = {}
-    roles: dict[str, ChatModel] = {}
-    for role in ROLES:
-        if role in strategy:
-            settings = OmegaConf.to_yaml(strategy[role], resolve=True)
-            if settings not in built:
-                built[settings] = build(strategy[role])
-            roles[role] = built[settings]
-    return roles
-
-
-def build_strategy(
-    node: DictConfig, problem: Problem, ledger: Ledger, models: Mapping[str, ChatModel]
-) -> SearchStrategy:
-    """Build the strategy; every call of its models goes through the ledger."""
-    settings = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(settings, dict)
-    plain = OmegaConf.create({"strategy": {k: settings[k] for k in settings if k not in models}})
-    roles = {role: LedgeredChat(model, ledger) for role, model in models.items()}
-    strategy: SearchStrategy = build(plain.strategy, problem=problem, **roles)
-    return strategy
-
-
-def label(models: Mapping[str, ChatModel], stand_ins: Sequence[str] = ()) -> str:
+def label(models: Mapping[str, ChatModel], ledger: Ledger) -> str:
     """Name the models as every output must: what is not a language model says so.
 
-    Args:
-        stand_ins: scripted ones that answered, perhaps in the place of `models`.
+    All that answered in a role are named, the first one first, and scripted ones that did so in the
+    place of `models`.
     """
-    names = {
-        role: model.name if model.is_language_model else STAND_IN.format(name=model.name)
-        for role, model in models.items()
-    }
+    names = {}
+    for role, model in models.items():
+        asked = ledger.models(role)
+        if model.name in asked or not asked:
+            asked[model.name] = model.is_language_model
+        names[role] = ", then ".join(
+            name if real else STAND_IN.format(name=name) for name, real in asked.items()
+        )
     told = ", ".join(f"{role}: {name}" for role, name in names.items())
     if len(set(names.values())) <= 1:
         told = next(iter(names.values()), "")
-    if unmarked := [name for name in stand_ins if name not in told]:
+    if unmarked := [name for name in ledger.stand_ins() if name not in told]:
         told += f", answered by {STAND_IN.format(name=', '.join(unmarked))}"
     return told
 

@@ -8,7 +8,7 @@ sets it, wherever the value is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -86,6 +86,7 @@ class SearchSettings:
     supernet: Text
     choices: dict[str, str | None]
     run_dir: Text | None
+    continue_with: Text | dict[str, Any] | None
     report: Literal["full", "line"]
     replay: Text | None
     estimate: bool
@@ -171,7 +172,8 @@ def check(cfg: DictConfig, *schemas: type) -> None:
     raw = OmegaConf.to_container(cfg, resolve=False)
     told: dict[str, str] = {}
     for problem in _problems(cfg, raw, schemas):
-        key = key_of(_origin(raw, problem.path))
+        absent = problem.message.startswith("is no setting")  # so wherever its value comes from
+        key = key_of(problem.path if absent else _origin(raw, problem.path))
         told.setdefault(key, problem.told(key))
     if told:
         raise UserError("\n".join(told.values()))
@@ -182,11 +184,24 @@ def _problems(cfg: DictConfig, raw: Any, schemas: Sequence[type]) -> list[Proble
     unresolved: list[Problem] = []
     values = {name: _resolved(cfg, name, (name,), unresolved) for name in names if name in cfg}
     found = [*unresolved]
+    values["strategy"], roles = _as_called(values.get("strategy"))
     for schema in schemas:
         found += problems(schema, {f.name: values[f.name] for f in fields(schema) if f.name in cfg})
+    for i, (path, message) in enumerate(found):
+        if path[0] == "strategy" and path[1:2] and path[1] in roles:
+            found[i] = Problem(("strategy", "models", *path[1:]), message)
     known = {field.name for schema in ALL for field in fields(schema)} | {"llm"}
     read = {reference.split(".")[0] for reference in REFERENCE.findall(str(raw))}
     return found + [unknown(key, known) for key in raw if key not in known | read]
+
+
+def _as_called(strategy: Any) -> tuple[Any, Collection[str]]:
+    """Return a strategy's settings with its models as the arguments that they are, and which."""
+    models = strategy.get("models") if isinstance(strategy, dict) else None
+    if not isinstance(models, dict):
+        return strategy, ()
+    others = {key: value for key, value in strategy.items() if key != "models"}
+    return {**others, **models}, models
 
 
 def _resolved(node: Any, key: Any, path: Path, unresolved: list[Problem]) -> Any:

@@ -50,6 +50,10 @@ FIXED = (
     *("searchspace", "data", "recipe", "validation", "keep", "train_on", "pace", "seed"),
     "trainer.precision",
 )
+RESULTS = (
+    *("*.safetensors", "phases/*/*.safetensors"),
+    *("phases/*/*.ckpt", "phases/*/validation.jsonl"),
+)
 OWN = (  # keys of this command
     *("searchspace", "data", "recipe", "validation", "keep", "train_on", "pace", "seed"),
     *("trainer", "logger", "data_workers", "choices"),
@@ -183,7 +187,7 @@ def _held(cfg: DictConfig, run_dir: Path) -> Iterator[None]:
     if _rank():
         yield
         return
-    with open_run(cfg, run_dir, FIXED):
+    with open_run(cfg, run_dir, FIXED, RESULTS):
         write_atomically(run_dir / "environment.json", json.dumps(environment(), indent=2))
         yield
 

@@ -346,7 +346,7 @@ def test_an_unknown_persona_is_refused_with_those_there_are(space):
 
 def test_the_option_builds_a_chat_that_knows_the_space_of_the_search():
     cfg = load("search", "llm=scripted", "searchspace.dataset=cifar100", "seed=7")
-    chat = build(cfg.strategy.navigator)
+    chat = build(cfg.strategy.models.navigator)
     assert (chat.persona, chat.seed) == ("sensible", 7)
     assert chat.space.dataset == "cifar100"
 

@@ -18,7 +18,6 @@ from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.problem import EvaluationFailed, Limit, Metrics, Problem
 from collm_nas.run import build
 from collm_nas.search import Budget, run_search
-from collm_nas.session import ROLES
 from collm_nas.strategy.base import SearchStrategy
 from tests.conftest import ToyWorld, load, options
 from tests.strategy.toy import Staircase, WiderIsBetter, staircase
@@ -41,7 +40,7 @@ def settings(name: str) -> DictConfig:
 
 def without_llm() -> Iterator[str]:
     for name in options("strategy"):
-        if not any(role in config(name).strategy for role in ROLES):
+        if "models" not in config(name).strategy:
             yield name
 
 

@@ -135,7 +135,7 @@ def train_alone(
     own = _own(cfg, seed, start)
     training.quieten_lightning()
     try:
-        with open_run(own, directory, FIXED):
+        with open_run(own, directory, FIXED, training.RESULTS):
             path = _train(own, one, directory, start)
     except Interrupted:
         raise Stopped(f"interrupted; the same command continues {directory}") from None

@@ -131,9 +131,10 @@ class Ledger:
         self._lock = Lock()
         self._answers: dict[str, Reply] = {}
         self._paid: list[tuple[Reply, float]] = []  # with the seconds it took
+        self._models: dict[str, dict[str, bool]] = {}  # of each role: name, is it a language model
         self._journal = open_calls(path)
         for entry in self._journal.entries:
-            self._remember(entry["key"], reply_of(entry), entry["seconds"])
+            self._remember(entry)
         self._journal.entries.clear()  # whole dialogues
 
     def find(self, key: str) -> Reply | None:
@@ -143,9 +144,7 @@ class Ledger:
     def append(self, entry: CallLine) -> Reply:
         """Record a call, on disk first; return its reply as every later visit will read it."""
         with self._lock:
-            reply = reply_of(self._journal.append(entry))
-            self._remember(entry["key"], reply, entry["seconds"])
-        return reply
+            return self._remember(self._journal.append(entry))
 
     def totals(self) -> Totals:
         """Add up all calls."""
@@ -163,6 +162,11 @@ class Ledger:
             attempts=sum(reply.attempts for reply, _ in paid),
             unpriced=costs.count(None),
         )
+
+    def models(self, role: str) -> dict[str, bool]:
+        """Name the models that answered in a role, in order; is each a language model?"""
+        with self._lock:
+            return dict(self._models.get(role, {}))
 
     def stand_ins(self) -> list[str]:
         """Name the scripted stand-ins that answered, whatever model was asked for."""
@@ -187,9 +191,15 @@ class Ledger:
                 f"caps.usd=null caps.tokens=…, and the same command continues the search."
             )
 
-    def _remember(self, key: str, reply: Reply, seconds: float) -> None:
+    def _remember(self, entry: CallLine) -> Reply:
+        reply = reply_of(entry)
+        role = entry.get("role") or role_of(entry["purpose"])
+        messages = [(m["role"], m["content"]) for m in entry["messages"]]
+        key = call_key(role, entry["purpose"], messages, entry.get("schema"))
         self._answers[key] = reply
-        self._paid.append((reply, seconds))
+        self._paid.append((reply, entry["seconds"]))
+        self._models.setdefault(role, {})[entry["model"]] = entry["is_language_model"]
+        return reply
 
     def _check_cap(self, name: str, spent: float, unit: str) -> None:
         cap = getattr(self.caps, name)
@@ -202,11 +212,16 @@ class Ledger:
 
 
 class LedgeredChat:
-    """A chat model whose calls go through a ledger: looked up, or asked, paid and recorded."""
+    """A chat model whose calls go through a ledger: looked up, or asked, paid and recorded.
 
-    def __init__(self, model: ChatModel, ledger: Ledger) -> None:
+    Args:
+        role: whom it plays in the strategy; empty: as the purpose of a call begins.
+    """
+
+    def __init__(self, model: ChatModel, ledger: Ledger, role: str = "") -> None:
         self.model = model
         self.ledger = ledger
+        self.role = role
         self.name = model.name
         self.is_language_model = model.is_language_model
         self.settings = model.settings
@@ -219,15 +234,18 @@ class LedgeredChat:
         Raises:
             CapReached: the call is new, and a cap is reached.
         """
-        key = call_key(self.settings, purpose, messages, schema)
-        if reply := self.ledger.find(key):
+        role = self.role or role_of(purpose)
+        asked = [(m.role, m.content) for m in messages]
+        key = call_key(role, purpose, asked, schema)
+        # Before roles had names of their own, a call's was what its purpose begins with.
+        older = call_key(role_of(purpose), purpose, asked, schema)
+        if reply := self.ledger.find(key) or self.ledger.find(older):
             return reply
         self.ledger.check_caps()
         started = datetime.now(tz=UTC).isoformat(timespec="seconds")
         start = monotonic()
         reply = self.model.complete(messages, purpose=purpose, schema=schema)
-        role, _, place = purpose.partition("/")
-        round_ = place.partition("/")[0]
+        round_ = purpose.partition("/")[2].partition("/")[0]
         entry: CallLine = {
             "key": key,
             "purpose": purpose,
@@ -245,10 +263,21 @@ class LedgeredChat:
         return self.ledger.append(entry)
 
 
-def call_key(settings: JSON, purpose: str, messages: Sequence[Message], schema: JSON | None) -> str:
-    """Name a call by all that its answer depends on."""
-    parts = [settings, purpose, [(m.role, m.content) for m in messages], schema]
+def call_key(
+    role: str, purpose: str, messages: Sequence[tuple[str, str]], schema: JSON | None
+) -> str:
+    """Name a call by what was asked, whom and what for: messages are pairs of role and content.
+
+    How it is asked (address, limits, the model itself) may change while a run goes on, and what is
+    paid stays paid. Settings that answers depend on bind the run instead.
+    """
+    parts = [role, purpose, messages, schema]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def role_of(purpose: str) -> str:
+    """Return the role that a purpose begins with: "navigator" of "navigator/3"."""
+    return purpose.partition("/")[0]
 
 
 def open_calls(path: Path) -> Journal[CallLine]:

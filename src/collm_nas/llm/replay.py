@@ -23,13 +23,14 @@ class ReplayChat:
 
     Args:
         run: the run's directory, or the ledger itself.
+        role: whose answers come first where two models were asked the same for the same purpose.
 
     Raises:
         ValueError: there is no ledger, or it is empty.
         CorruptFile: a line of it is not a recorded call.
     """
 
-    def __init__(self, run: Text) -> None:
+    def __init__(self, run: Text, role: Text | None = None) -> None:
         self.path = Path(run) / LEDGER if Path(run).is_dir() else Path(run)
         if not self.path.is_file():
             raise ValueError(
@@ -40,7 +41,7 @@ class ReplayChat:
         if not entries:
             raise ValueError(f"{self.path} holds no recorded calls: there is nothing to replay.")
         self._calls: dict[str, list[CallLine]] = {}
-        for entry in entries:
+        for entry in sorted(entries, key=lambda e: e.get("role") != role):
             self._calls.setdefault(entry["purpose"], []).append(entry)
         self.name = "replay of " + " and ".join(dict.fromkeys(e["model"] for e in entries))
         self.is_language_model = all(entry["is_language_model"] for entry in entries)
