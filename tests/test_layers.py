@@ -15,7 +15,17 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "collm_nas"
 LAYERS = [
-    {"architecture", "files", "hints", "quoting", "unpickling", "ranges", "arguments", "binding"},
+    {
+        "architecture",
+        "files",
+        "printable",
+        "hints",
+        "quoting",
+        "unpickling",
+        "ranges",
+        "arguments",
+        "binding",
+    },
     {"searchspace", "llm", "run", "data"},
     {"problem", "supernet"},
     {"archive", "evaluator"},

@@ -25,7 +25,7 @@ from collm_nas.evaluator.tables import Benchmark
 from collm_nas.files import write_atomically
 from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger
-from collm_nas.logger.base import SearchLogger, Snapshot
+from collm_nas.logger.base import SearchLogger, snapshots
 from collm_nas.preflight import all_of, require_room, with_keys
 from collm_nas.problem import (
     Cautious,
@@ -206,18 +206,18 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
     if done and cfg.report == "full":
         print(f"continuing {run_dir}: {len(archive.rounds)} rounds, {done} evaluations are done")
     settings = OmegaConf.to_container(cfg, resolve=True)
-    logger: SearchLogger = build(
-        cfg.logger, run_dir=run_dir, rounds=len(archive.rounds), config=settings
-    )
+    seen = snapshots(archive, parts.ledger.totals, parts.evaluator.protocol)
+    logger: SearchLogger = build(cfg.logger, run_dir=run_dir, past=seen[1:], config=settings)
     start = time.monotonic()
     title = f"{cfg.choices.strategy} on {cfg.choices.searchspace} -> {run_dir}"
     show = Progress(title, parts.budget.evaluations, done) if cfg.report == "full" else Silent()
     with show as progress:
 
         def on_round(archive: Archive) -> None:
-            snapshot = Snapshot.of(archive, parts.ledger.totals(), parts.evaluator.protocol)
-            progress.show(snapshot)
-            logger.log_round(snapshot)
+            totals = parts.ledger.totals(len(archive.rounds))
+            seen.append(seen[-1].after(archive.rounds[-1], archive.objective, totals))
+            progress.show(seen[-1])
+            logger.log_round(seen[-1])
             _check_wall_time(cfg.caps.wall_seconds, time.monotonic() - start)
 
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 
 from collm_nas.files import Journal
 from collm_nas.llm.base import JSON, SCRIPTED, CapReached, ChatModel, Message, Reply, Usage
+from collm_nas.printable import encodable
 from collm_nas.ranges import NotNegative
 
 
@@ -130,7 +131,7 @@ class Ledger:
         self.caps = caps or Caps()
         self._lock = Lock()
         self._answers: dict[str, Reply] = {}
-        self._paid: list[tuple[Reply, float]] = []  # with the seconds it took
+        self._paid: list[tuple[int, Reply, float]] = []  # with its round and the seconds it took
         self._models: dict[str, dict[str, bool]] = {}  # of each role: name, is it a language model
         self._journal = open_calls(path)
         for entry in self._journal.entries:
@@ -146,10 +147,14 @@ class Ledger:
         with self._lock:
             return self._remember(self._journal.append(entry))
 
-    def totals(self) -> Totals:
-        """Add up all calls."""
+    def totals(self, rounds: int | None = None) -> Totals:
+        """Add up all calls (of the first `rounds` rounds)."""
         with self._lock:
-            paid = list(self._paid)
+            paid = [
+                (reply, seconds)
+                for round_, reply, seconds in self._paid
+                if rounds is None or round_ < rounds
+            ]
         costs = [reply.cost_usd for reply, _ in paid]
         return Totals(
             calls=len(paid),
@@ -171,7 +176,7 @@ class Ledger:
     def stand_ins(self) -> list[str]:
         """Name the scripted stand-ins that answered, whatever model was asked for."""
         with self._lock:
-            names = {reply.model for reply, _ in self._paid}
+            names = {reply.model for _, reply, _ in self._paid}
         return sorted(name for name in names if name.startswith(SCRIPTED))
 
     def check_caps(self) -> None:
@@ -197,7 +202,7 @@ class Ledger:
         messages = [(m["role"], m["content"]) for m in entry["messages"]]
         key = call_key(role, entry["purpose"], messages, entry.get("schema"))
         self._answers[key] = reply
-        self._paid.append((reply, entry["seconds"]))
+        self._paid.append((entry.get("round") or 0, reply, entry["seconds"]))
         self._models.setdefault(role, {})[entry["model"]] = entry["is_language_model"]
         return reply
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from collm_nas.archive import Archive
+from collm_nas.archive import Archive, Round
 from collm_nas.llm.ledger import Totals
 
 
@@ -26,27 +27,47 @@ class Snapshot:
     strategy: str  # the strategy's memo of the round
 
     @classmethod
-    def of(cls, archive: Archive, totals: Totals, protocol: str) -> Snapshot:
-        """Count what the archive and the ledger hold."""
-        best = archive.best()
-        verdicts = [r.verdict for r in archive.records()]
-        return cls(
-            round=len(archive.rounds) - 1,
-            evaluations=len(archive.evaluated()),
-            best=archive.score(best) if best else None,
-            duplicates=verdicts.count("duplicate"),
-            invalid=verdicts.count("invalid"),
-            infeasible=verdicts.count("infeasible"),
+    def before(cls, protocol: str) -> Snapshot:
+        """Return the snapshot before the first round."""
+        return cls(-1, 0, None, 0, 0, 0, 0, 0, 0.0, protocol, "")
+
+    def after(self, round_: Round, objective: str, totals: Totals) -> Snapshot:
+        """Return the snapshot after the next round; `totals` are of all calls until its end."""
+        verdicts = [r.verdict for r in round_.records]
+        feasible = [r.metrics[objective] for r in round_.records if r.verdict == "feasible"]
+        known = [] if self.best is None else [self.best]
+        return Snapshot(
+            round=round_.index,
+            evaluations=self.evaluations + sum(objective in r.metrics for r in round_.records),
+            best=max([*known, *feasible], default=None),
+            duplicates=self.duplicates + verdicts.count("duplicate"),
+            invalid=self.invalid + verdicts.count("invalid"),
+            infeasible=self.infeasible + verdicts.count("infeasible"),
             llm_calls=totals.calls,
-            tokens=totals.input + totals.output,
+            tokens=totals.tokens,
             usd=totals.usd,
-            protocol=protocol,
-            strategy=archive.rounds[-1].note if archive.rounds else "",
+            protocol=self.protocol,
+            strategy=round_.note,
         )
 
 
+def snapshots(archive: Archive, totals: Callable[[int], Totals], protocol: str) -> list[Snapshot]:
+    """Return a snapshot after each round of `archive`, preceded by the one before the first.
+
+    Args:
+        totals: what the calls of the first so many rounds have cost.
+    """
+    found = [Snapshot.before(protocol)]
+    for round_ in archive.rounds:
+        found.append(found[-1].after(round_, archive.objective, totals(round_.index + 1)))
+    return found
+
+
 class SearchLogger(Protocol):
-    """Sends a search somewhere. A resumed search logs on where it stopped."""
+    """Sends a search somewhere. A resumed search logs on where it stopped.
+
+    Its constructor is given `run_dir`, the snapshots of the rounds that are `past`, and `config`.
+    """
 
     def log_round(self, snapshot: Snapshot) -> None:
         """Log a round that is finished."""

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from collm_nas.archive import Archive
+from collm_nas.files import write_atomically
 from collm_nas.logger.base import Snapshot
+from collm_nas.printable import spreadsheet_cell
 
 
 class CSVLogger:
-    """Appends to `rounds.csv`, minus what a killed process left there beyond the archive."""
+    """Writes `rounds.csv` anew from what the run holds, then a line after each round."""
 
-    def __init__(self, run_dir: Path, rounds: int, config: Mapping[str, Any]) -> None:
+    def __init__(self, run_dir: Path, past: Sequence[Snapshot], config: Mapping[str, Any]) -> None:
         self.path = run_dir / "rounds.csv"
-        kept = self.path.read_text().splitlines(keepends=True)[: rounds + 1] if rounds else []
         header = ",".join(f.name for f in fields(Snapshot)) + "\n"
-        self.path.write_text("".join(kept) or header)
+        write_atomically(self.path, header + "".join(map(_row, past)))
 
     def log_round(self, snapshot: Snapshot) -> None:
         """See `SearchLogger`."""
-        row = asdict(snapshot)
-        row["strategy"] = " ".join(snapshot.strategy.split())
-        with self.path.open("a", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(row.values())
+        with self.path.open("ab", buffering=0) as file:  # one write: a kill tears no line
+            file.write(_row(snapshot).encode())
 
     def finish(self, archive: Archive) -> None:
         """Nothing is left to do."""
+
+
+def _row(snapshot: Snapshot) -> str:
+    cells = [spreadsheet_cell(x) if isinstance(x, str) else x for x in asdict(snapshot).values()]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()

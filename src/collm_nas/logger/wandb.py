@@ -6,15 +6,21 @@ The run's id lies in the run directory, so that a resumed search goes on in the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from collm_nas.archive import Archive
+from collm_nas.files import write_atomically
 from collm_nas.logger.base import Snapshot
+from collm_nas.printable import printable, spreadsheet_cell
 from collm_nas.problem import costs_of
 from collm_nas.ranges import Text
+from collm_nas.run import UserError
+
+ID = re.compile("[0-9a-f]{8}")
 
 COLUMNS: list[str | int] = [
     "round",
@@ -28,12 +34,16 @@ COLUMNS: list[str | int] = [
 
 
 class WandbLogger:
-    """Logs to one W&B run per run directory."""
+    """Logs to one W&B run per run directory; a step is a round, whichever visit logs it.
+
+    Raises:
+        UserError: W&B refuses or cannot be reached.
+    """
 
     def __init__(
         self,
         run_dir: Path,
-        rounds: int,
+        past: Sequence[Snapshot],
         config: Mapping[str, Any],
         project: Text,
         entity: Text | None,
@@ -44,26 +54,37 @@ class WandbLogger:
         import wandb
 
         id_file = run_dir / "wandb_id"
-        if not id_file.exists():
-            id_file.write_text(uuid4().hex[:8])
+        if not (id_file.exists() and ID.fullmatch(id_file.read_text(errors="replace"))):
+            write_atomically(id_file, uuid4().hex[:8])
         self.table = wandb.Table
-        self.run = wandb.init(
-            project=project,
-            entity=entity,
-            group=group,
-            job_type=job_type,
-            tags=list(tags),
-            name=run_dir.name,
-            id=id_file.read_text(),
-            resume="allow",
-            dir=run_dir,
-            config=dict(config),
-        )
+        self.rounds = len(past)
+        try:
+            self.run = wandb.init(
+                project=project,
+                entity=entity,
+                group=group,
+                job_type=job_type,
+                tags=list(tags),
+                name=run_dir.name,
+                id=id_file.read_text(),
+                resume="allow",
+                dir=run_dir,
+                config=dict(config),
+            )
+        except wandb.Error as error:
+            why = printable(str(error).strip().partition("\n")[0]).rstrip(".")
+            raise UserError(
+                f"logger=wandb: {why}. Log in (wandb login), or log without a network "
+                "(WANDB_MODE=offline), or to a file alone (logger=csv)."
+            ) from error
         self.run.define_metric("*", step_metric="round")
 
     def log_round(self, snapshot: Snapshot) -> None:
         """See `SearchLogger`."""
-        self.run.log({k: v for k, v in vars(snapshot).items() if v is not None})
+        values = {k: v for k, v in vars(snapshot).items() if v is not None}
+        values["strategy"] = printable(snapshot.strategy)
+        self.run.log(values, step=snapshot.round)
+        self.rounds = snapshot.round + 1
 
     def finish(self, archive: Archive) -> None:
         """Log all candidates as a table, and the best as the run's summary."""
@@ -74,13 +95,13 @@ class WandbLogger:
                 table.add_data(
                     round_.index,
                     record.verdict,
-                    str(record.arch or record.text),
+                    spreadsheet_cell(str(record.arch or record.text)),
                     record.metrics.get(archive.objective),
                     json.dumps(costs),
-                    record.reason,
-                    round_.note,
+                    spreadsheet_cell(record.reason),
+                    spreadsheet_cell(round_.note),
                 )
-        self.run.log({"candidates": table})
+        self.run.log({"candidates": table}, step=max(0, self.rounds - 1))
         if best := archive.best():
             self.run.summary.update({"best": archive.score(best), "architecture": str(best.arch)})
         self.run.finish()

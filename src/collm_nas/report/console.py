@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from collm_nas.logger.base import Snapshot
+from collm_nas.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,7 +29,7 @@ class Progress:
     def __init__(
         self, title: str, evaluations: int, done: int, stream: TextIO | None = None
     ) -> None:
-        self.title = title
+        self.title = printable(title)
         self.budget = evaluations
         self.done = done
         self.stream = stream or sys.stdout
@@ -131,14 +132,14 @@ class _Panel:
         self.live.stop()
 
     def _render(self) -> RenderableType:
-        from rich.markup import escape
         from rich.panel import Panel
         from rich.table import Table
+        from rich.text import Text
 
         grid = Table.grid(padding=(0, 2))
         for label, value in self.progress.rows():
-            grid.add_row(f"[bold]{label}[/bold]", escape(value))
-        return Panel(grid, title=self.progress.title, title_align="left", expand=False)
+            grid.add_row(Text(label, "bold"), Text(value))
+        return Panel(grid, title=Text(self.progress.title), title_align="left", expand=False)
 
 
 def duration(seconds: float) -> str:
@@ -149,9 +150,9 @@ def duration(seconds: float) -> str:
 
 
 def first_words(text: str, limit: int) -> str:
-    """Return the beginning of a strategy as one line, without its headings."""
+    """Return the beginning of a strategy as one printable line, without its headings."""
     lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
-    line = " ".join(" ".join(lines).split())
+    line = printable(" ".join(" ".join(lines).split()))
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

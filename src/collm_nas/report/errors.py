@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from omegaconf.errors import OmegaConfBaseException
 
 from collm_nas.llm.base import LLMUnavailable
+from collm_nas.printable import printable
 from collm_nas.run import Fruitless, Stopped, UserError
 
 FRUITLESS, WRONG_INPUT, STOPPED = 1, 2, 3  # exit codes
@@ -38,5 +39,5 @@ def told_plainly() -> Iterator[None]:
 
 
 def _exit(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    print(printable(message), file=sys.stderr)
     sys.exit(code)

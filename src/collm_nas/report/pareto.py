@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from collm_nas.archive import Archive, Record
+from collm_nas.printable import caption
 from collm_nas.problem import Problem, amount
 
 PERFECT = 100.0  # percent
@@ -82,7 +83,7 @@ def draw(problem: Problem, archive: Archive, path: Path, title: str) -> Path:
     cost = problem.minimised[0]
     figure = Figure(SIZE, layout="constrained")
     axes = figure.add_subplot(
-        title=title, xlabel=in_words(cost), ylabel=f"{in_words(problem.objective)} (%)"
+        title=caption(title), xlabel=in_words(cost), ylabel=f"{in_words(problem.objective)} (%)"
     )
     for records, size, color, label in [
         (archive.evaluated(), 10, GREY, "candidates"),

@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from collm_nas.archive import Archive
+from collm_nas.printable import caption
 from collm_nas.report.ranking import ranked
 
 SIZE = (6.4, 4.0)  # inches
@@ -17,6 +18,7 @@ BLUE, RED, GREY = "#1f5fa8", "#c8102e", "#8a8f98"
 
 def draw(archive: Archive, run_dir: Path, title: str) -> list[Path]:
     """Draw both pictures into `run_dir`; return their paths."""
+    title = caption(title)
     return [
         _best_so_far(archive, run_dir / "best_so_far.png", title),
         _against_cost(archive, run_dir / "accuracy_cost.png", title),

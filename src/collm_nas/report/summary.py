@@ -9,6 +9,7 @@ from typing import Any
 
 from collm_nas.archive import Archive
 from collm_nas.llm.ledger import Totals
+from collm_nas.printable import printable
 from collm_nas.problem import CountsImages, Problem, costs_of
 from collm_nas.report import pareto
 from collm_nas.report.ranking import certainty, ranked
@@ -75,14 +76,14 @@ def summarise(
 def print_summary(result: Mapping[str, Any], spelling: str) -> None:
     """Print the table that ends a search; `spelling` is how people write the best architecture."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, title="Result", title_justify="left")
     table.add_column()
     table.add_column(overflow="fold")
     for label, value in _rows(result, spelling):
-        table.add_row(label, escape(value))
+        table.add_row(label, Text(printable(value)))
     Console(file=sys.stdout, soft_wrap=False).print(table)
 
 
@@ -93,7 +94,8 @@ def summary_line(result: Mapping[str, Any], run_dir: Path) -> str:
     if cautions := result["cautions"]:
         found += f" (WARNING: {'; '.join(cautions)})"
     rank = f", rank {best['rank']:,}" if "rank" in best else ""
-    return f"{run_dir}: {found}{rank}, {result['evaluations']} evaluations ({result['stopped']})"
+    why = printable(result["stopped"])
+    return f"{run_dir}: {found}{rank}, {result['evaluations']} evaluations ({why})"
 
 
 def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:

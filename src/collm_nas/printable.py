@@ -1,0 +1,44 @@
+"""Text that others wrote, made fit to be shown.
+
+Models and servers may write anything: sequences that move a terminal's cursor or change its title,
+directions that turn text around, halves of characters that no file can hold, cells that a
+spreadsheet would run. Files of a run keep it all; whatever shows it, asks here first.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+KEPT = "\n\t"
+FORMULA = ("=", "+", "-", "@")  # how a cell begins that Excel, Calc and Sheets compute
+
+
+def printable(text: str) -> str:
+    """Write what is no visible character of `text` as its escape, e.g. `\\x1b`, but line ends."""
+    if text.isprintable():
+        return text
+    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def spreadsheet_cell(text: str) -> str:
+    """Return one line of printable text that a spreadsheet shows and does not compute."""
+    line = printable(" ".join(text.split()))
+    return f"'{line}" if line.startswith(FORMULA) else line
+
+
+def caption(text: str) -> str:
+    """Return printable text for a picture, where dollars would begin a formula."""
+    return printable(text).replace("$", r"\$")
+
+
+def encodable(text: str) -> str:
+    """Replace halves of characters, which UTF-8 cannot express: they would fail a request."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _is_shown(character: str) -> bool:
+    return (
+        character.isprintable()
+        or character in KEPT
+        or unicodedata.category(character) == "Zs"  # spaces of typography and of other scripts
+    )
