@@ -26,7 +26,7 @@ from collm_nas.search import Budget, ConstraintMode
 TrainOn = Literal["train_fit", "train"] | None
 Workers = Annotated[int, Ge(1), Le(1024)]
 Range = Annotated[list[NotNegative | None], Len(2, 2)]
-Logger = Annotated[Node, Given(["run_dir", "rounds", "config"])]
+Logger = Annotated[Node, Given(["run_dir", "past", "config"])]
 REFERENCE = re.compile(r"\$\{([^{}:]+)\}")  # an interpolation of another key
 
 

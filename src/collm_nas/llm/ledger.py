@@ -219,6 +219,9 @@ class Ledger:
 class LedgeredChat:
     """A chat model whose calls go through a ledger: looked up, or asked, paid and recorded.
 
+    A model may write what no request can carry, and be told it again later: the ledger keeps both
+    as they are, and what is sent is mended.
+
     Args:
         role: whom it plays in the strategy; empty: as the purpose of a call begins.
     """
@@ -249,7 +252,8 @@ class LedgeredChat:
         self.ledger.check_caps()
         started = datetime.now(tz=UTC).isoformat(timespec="seconds")
         start = monotonic()
-        reply = self.model.complete(messages, purpose=purpose, schema=schema)
+        sent = [replace(m, content=encodable(m.content)) for m in messages]
+        reply = self.model.complete(sent, purpose=purpose, schema=schema)
         round_ = purpose.partition("/")[2].partition("/")[0]
         entry: CallLine = {
             "key": key,

@@ -6,13 +6,14 @@ to the byte. What was not recorded is refused: a replay never makes anything up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from collm_nas.llm.base import JSON, LLMUnavailable, Message, Reply
 from collm_nas.llm.ledger import CallLine, MessageLine, open_calls, reply_of
+from collm_nas.printable import encodable
 from collm_nas.ranges import Text
 
 LEDGER = "llm_calls.jsonl"
@@ -55,10 +56,10 @@ class ReplayChat:
         Raises:
             LLMUnavailable: this was not asked in the recorded run.
         """
-        asked = [asdict(m) for m in messages]
+        asked = [_sent(asdict(m)) for m in messages]
         calls = self._calls.get(purpose, [])
         for entry in calls:
-            if entry["messages"] == asked:
+            if [_sent(m) for m in entry["messages"]] == asked:
                 return replace(reply_of(entry), cost_usd=0.0, price_source="replay")
         why = _difference(calls[-1]["messages"], asked) if calls else "it was never asked that"
         raise LLMUnavailable(
@@ -80,6 +81,11 @@ def _difference(recorded: list[MessageLine], asked: list[dict[str, Any]]) -> str
                 f"recorded {_from(a, place)}, asked now {_from(b, place)}"
             )
     return f"the recorded dialogue has {len(recorded)} messages, this one {len(asked)}"
+
+
+def _sent(message: Mapping[str, object]) -> dict[str, object]:
+    """Return a message as it leaves for a model; the ledger has it as it was meant."""
+    return {**message, "content": encodable(str(message["content"]))}
 
 
 def _from(text: str, place: int) -> str:
