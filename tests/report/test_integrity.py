@@ -14,7 +14,7 @@ import pytest
 from collm_nas import session
 from collm_nas.archive import Archive, Record, Round
 from collm_nas.files import CorruptFile
-from collm_nas.report.stored import read_run, read_runs
+from collm_nas.report.stored import read_run
 from collm_nas.run import UserError
 from tests.conftest import search_config
 
@@ -39,7 +39,6 @@ def refused(run_dir: Path, message: str) -> None:
     for visit in (
         lambda: session.run(search_config(SHORT), run_dir),
         lambda: read_run(run_dir),
-        lambda: read_runs([run_dir.parent]),
     ):
         with pytest.raises(UserError, match=message):
             visit()
@@ -124,7 +123,6 @@ def test_reading_a_run_writes_nothing(run_dir):
             file.write('{"another process": "is writ')
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(run_dir.iterdir())}
     read_run(run_dir)
-    read_runs([run_dir.parent])
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(run_dir.iterdir())} == before
 
 
