@@ -20,7 +20,7 @@ from collm_nas.evaluator.shared import SharedResults
 
 shared = SharedResults(Path(sys.argv[1]), "clean:0")
 for i in range(30):
-    shared.store(Architecture.of({"op": [int(sys.argv[2]), i]}), {"val_accuracy": float(i)})
+    shared.store(Architecture.of({"op": [int(sys.argv[2]), i]}), 32, {"val_accuracy": float(i)})
 """
 
 
@@ -30,10 +30,24 @@ def arch(number: int) -> Architecture:
 
 def test_what_one_stored_another_finds(tmp_path: Path) -> None:
     one, other = (SharedResults(tmp_path / "new" / "r.jsonl", "clean:0") for _ in range(2))
-    assert other.find(arch(1)) is None
-    one.store(arch(1), {"val_accuracy": 100 / 3})
-    assert other.find(arch(1)) == {"val_accuracy": 100 / 3}
-    assert other.find(arch(2)) is None
+    assert other.find(arch(1), 32) is None
+    one.store(arch(1), 32, {"val_accuracy": 100 / 3})
+    assert other.find(arch(1), 32) == {"val_accuracy": 100 / 3}
+    assert other.find(arch(2), 32) is None
+
+
+def test_results_at_another_image_size_are_others(tmp_path: Path) -> None:
+    SharedResults(tmp_path / "r.jsonl", "clean:0").store(arch(1), 32, {"val_accuracy": 50.0})
+    shared = SharedResults(tmp_path / "r.jsonl", "clean:0")
+    assert shared.find(arch(1), 64) is None
+    shared.store(arch(1), 64, {"val_accuracy": 60.0})
+    assert shared.find(arch(1), 32) == {"val_accuracy": 50.0}
+
+
+def test_results_of_old_that_do_not_say_the_image_size_are_not_believed(tmp_path: Path) -> None:
+    old = {"protocol": "clean:0", "arch": arch(1).to_json(), "metrics": {"val_accuracy": 50.0}}
+    Journal(tmp_path / "r.jsonl", dict).append(old)
+    assert SharedResults(tmp_path / "r.jsonl", "clean:0").find(arch(1), 32) is None
 
 
 def test_processes_and_threads_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -43,7 +57,7 @@ def test_processes_and_threads_that_write_at_once_lose_nothing(tmp_path: Path) -
     writers = [subprocess.Popen(command, env=environment) for command in commands]
     shared = SharedResults(path, "clean:0")
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda i: shared.store(arch(i), {"val_accuracy": 1.0}), range(20)))
+        list(pool.map(lambda i: shared.store(arch(i), 32, {"val_accuracy": 1.0}), range(20)))
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     lines = Journal(path, dict).entries
     assert len({str(line["arch"]) for line in lines}) == len(lines) == 3 * 30 + 20
@@ -52,10 +66,10 @@ def test_processes_and_threads_that_write_at_once_lose_nothing(tmp_path: Path) -
 
 def test_a_torn_line_is_cut_off_before_the_next_one(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
-    SharedResults(path, "clean:0").store(arch(1), {"val_accuracy": 1.0})
+    SharedResults(path, "clean:0").store(arch(1), 32, {"val_accuracy": 1.0})
     with path.open("a") as file:
         file.write('{"protocol": "cle')
     later = SharedResults(path, "clean:0")
-    assert later.find(arch(1)) == {"val_accuracy": 1.0}
-    later.store(arch(2), {"val_accuracy": 2.0})
-    assert SharedResults(path, "clean:0").find(arch(2)) == {"val_accuracy": 2.0}
+    assert later.find(arch(1), 32) == {"val_accuracy": 1.0}
+    later.store(arch(2), 32, {"val_accuracy": 2.0})
+    assert SharedResults(path, "clean:0").find(arch(2), 32) == {"val_accuracy": 2.0}

@@ -14,13 +14,11 @@ from torch import nn
 
 from collm_nas.architecture import Architecture
 from collm_nas.data.base import ImageData, SplitName
-from collm_nas.data.cache import cache_dir
 from collm_nas.data.pixels import PixelFormat, pixel_format
 from collm_nas.data.view import View
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.inherit import calibrated_subnet, measure
 from collm_nas.evaluator.protocol import METRICS, Protocol
-from collm_nas.evaluator.shared import SharedResults
 from collm_nas.evaluator.supernet import Measurement, SupernetEvaluator, seen_in_training
 from collm_nas.problem import Metrics
 from collm_nas.run import UserError, build
@@ -84,11 +82,11 @@ class Bench:
     def accuracy(self, arch: Architecture, split: SplitName, **changes: Any) -> Metrics:
         """Return e.g. `{"test_accuracy": 71.2, "test_top5": 90.1}`, in percent."""
         how = self.on(split, **changes)
-        shared = _shared(how)
-        if (known := shared.find(arch)) is not None:
+        shared, resolution = how.shared_results(), self._size(arch)
+        if (known := shared.find(arch, resolution)) is not None:
             return known
         found = self.measured(self.subnet(arch, **changes), arch, split)
-        shared.store(arch, found)
+        shared.store(arch, resolution, found)
         return found
 
     def measured(self, subnet: nn.Module, arch: Architecture, split: SplitName) -> Metrics:
@@ -154,12 +152,6 @@ def build_bench(cfg: DictConfig, space: SearchSpace, supernet: str | None = None
             "inherit; choose evaluator=supernet"
         )
     return Bench(evaluator.measurement, build(cfg.data))
-
-
-def _shared(measurement: Measurement) -> SharedResults:
-    name = measurement.name
-    folder = cache_dir() / "evaluations" / measurement.weights.space.identity
-    return SharedResults(folder / f"{name.rpartition(':')[2]}.jsonl", name)
 
 
 def _cores() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
+from typing import NotRequired
 
 from filelock import FileLock
 from typing_extensions import TypedDict
@@ -18,11 +19,14 @@ class ResultLine(TypedDict):
 
     protocol: str
     arch: dict[str, list[Value]]
+    resolution: NotRequired[int]  # lines of old that lack it are not believed
     metrics: dict[str, float]
 
 
 class SharedResults:
     """Results in a file that any number of processes read and extend.
+
+    They are told apart by the side of the images, too, in pixels, which not all architectures hold.
 
     Args:
         path: the file; its name says how the results were measured.
@@ -36,22 +40,23 @@ class SharedResults:
         self.path = path
         self.protocol = protocol
         self._lock = Lock()  # a file lock does not hold back other threads
-        self._known: dict[Architecture, Metrics] = {}
+        self._known: dict[tuple[Architecture, int | None], Metrics] = {}
         self._journal: Journal[ResultLine] | None = None
 
-    def find(self, arch: Architecture) -> Metrics | None:
+    def find(self, arch: Architecture, resolution: int) -> Metrics | None:
         """Return the result of `arch`, if some process has stored it."""
-        if arch not in self._known and self.path.exists():
+        if (arch, resolution) not in self._known and self.path.exists():
             with self._lock, FileLock(f"{self.path}.lock"):
                 self._read()
-        return self._known.get(arch)
+        return self._known.get((arch, resolution))
 
-    def store(self, arch: Architecture, metrics: Metrics) -> None:
+    def store(self, arch: Architecture, resolution: int, metrics: Metrics) -> None:
         """Add the result of `arch` for all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line: ResultLine = {
             "protocol": self.protocol,
             "arch": arch.to_json(),
+            "resolution": resolution,
             "metrics": dict(metrics),
         }
         with self._lock, FileLock(f"{self.path}.lock"):
@@ -62,5 +67,6 @@ class SharedResults:
         if self._journal is None or size != self._journal.size:
             self._journal = Journal(self.path, ResultLine, of_run=False)
             for entry in self._journal.entries:
-                self._known[Architecture.of(entry["arch"])] = entry["metrics"]
+                place = (Architecture.of(entry["arch"]), entry.get("resolution"))
+                self._known[place] = entry["metrics"]
         return self._journal

@@ -132,6 +132,12 @@ class Measurement:
         view = "random views, as in training" if images.bn_view else "centres"
         return f"{ranking}; batch norms: {protocol.bn} over {calibration} ({view})"
 
+    def shared_results(self) -> SharedResults:
+        """Open what all searches of this machine measured so."""
+        folder = cache_dir() / "evaluations" / self.weights.space.identity
+        digest = self.name.rpartition(":")[2]
+        return SharedResults(folder / f"{digest}.jsonl", self.name)
+
     def start(self, threads: int) -> Callable[[Architecture], Metrics]:
         """Load the weights into this process; return what measures an architecture with them."""
         _keep_freed_memory()
@@ -206,10 +212,7 @@ class SupernetEvaluator:
         self.protocol = self.measurement.name
         self.images, self.description = images.ranked_by, self.measurement.description
         self.cautions = self.measurement.cautions
-        file_name = self.protocol.rpartition(":")[2] + ".jsonl"
-        self._shared = SharedResults(
-            cache_dir() / "evaluations" / space.identity / file_name, self.protocol
-        )
+        self._shared = self.measurement.shared_results()
         self._cores = len(os.sched_getaffinity(0))
         self._decode = cache(partial(self.measurement.images_of, workers=self._cores))
         self._free: LifoQueue[Worker[Architecture, Metrics]] = LifoQueue()
@@ -218,15 +221,16 @@ class SupernetEvaluator:
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """See `Evaluator`; e.g. `{"val_accuracy": 71.3, "val_top5": 90.2}`."""
-        if (known := self._shared.find(arch)) is not None:
+        resolution = self.measurement.weights.space.resolution(arch)
+        if (known := self._shared.find(arch, resolution)) is not None:
             return known
-        self._decode(self.measurement.weights.space.resolution(arch))
+        self._decode(resolution)
         worker = self._free.get()
         try:
             metrics = _ask(worker, arch)
         finally:
             self._free.put(worker)
-        self._shared.store(arch, metrics)
+        self._shared.store(arch, resolution, metrics)
         return metrics
 
     def _make(self, index: int, workers: int) -> Callable[[], Callable[[Architecture], Metrics]]:
