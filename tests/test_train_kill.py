@@ -114,6 +114,33 @@ def test_two_processes_draw_the_same_subnets_and_end_with_the_same_weights(tmp_p
         assert torch.allclose(weights, alone["weights"][name], atol=2e-5), name
 
 
+NORMALISED = [
+    "searchspace=shufflenet_tiny",
+    "recipe=digits",
+    "+recipe.micro_batch=8",
+    "recipe.batch_size=16",
+    *VIT[3:],
+]
+
+
+def test_batch_norms_see_the_same_images_in_one_process_and_in_two(tmp_path):
+    """Dropout is drawn for a micro-batch, too; only running statistics belong to a process."""
+    one, other = processes(tmp_path / "two", *NORMALISED, "trainer=ddp_sim")
+    (alone,) = processes(tmp_path / "one", *NORMALISED)
+    assert one["subnets"] == other["subnets"] == alone["subnets"]
+    trained = [name for name in alone["weights"] if name.endswith("weight")]
+    assert trained
+    for name in trained:
+        assert torch.equal(one["weights"][name], other["weights"][name]), name
+        assert torch.allclose(one["weights"][name], alone["weights"][name], atol=2e-5), name
+    whole = [*NORMALISED, "recipe.micro_batch=null"]
+    (unlike,) = processes(tmp_path / "unlike", *whole)
+    assert not all(
+        torch.allclose(unlike["weights"][name], alone["weights"][name], atol=2e-5)
+        for name in trained
+    ), "without micro-batches the number of processes would matter"
+
+
 def test_the_command_trains_in_two_processes(tmp_path):
     finish(start(tmp_path / "run", *QUICK, PHASES, "trainer=ddp_sim"))
     assert (tmp_path / "run" / "supernet.safetensors").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from collm_nas.recipe.draws import key
 from collm_nas.recipe.phases import run_phases
 from collm_nas.recipe.sampling import Uniform
 from collm_nas.recipe.training import SupernetTraining, Teacher
+from collm_nas.report.uncertainty import interval
 from collm_nas.run import UserError, build
 from collm_nas.supernet.base import build_supernet
 from collm_nas.supernet.checkpoint import load_supernet, supernet_info
@@ -285,3 +287,27 @@ def test_all_training_images_can_be_trained_with(tmp_path):
     assert images("train_on=train") == images() + held_out
     with pytest.raises(ValueError, match="train_on must be null, train_fit or train, got 'test'"):
         images("train_on=test")
+
+
+# -- what an accuracy rests on ---------------------------------------------------------------------
+
+
+def test_an_accuracy_is_told_with_its_images_and_interval(tmp_path, capsys):
+    result = train(tmp_path / "run")
+    (phase,) = result["phases"]
+    assert phase["images"] == 20
+    told = capsys.readouterr().out
+    assert "top-1 in percent of 20 images of search_val, with 95% intervals: smallest" in told
+    low, high = interval(phase["anchors"]["smallest"], 20)
+    assert f"[{low:.1f}, {high:.1f}]" in told
+    assert "CAUTION" not in told
+    train(tmp_path / "all", "train_on=train", "validation.images=null")
+    told = capsys.readouterr().out
+    assert "CAUTION: search_val was trained on" in told
+    assert f"{len(Digits().split('search_val')):,} images of search_val" in told
+
+
+def test_anchors_near_chance_are_told_while_training(tmp_path, capsys):
+    train(tmp_path / "run", "recipe.phases.0.lr=1e-9")  # as good as untrained
+    told = capsys.readouterr().err
+    assert re.search(r"step 5: NEAR CHANCE: .* on 20 images, and guessing has 10%", told)

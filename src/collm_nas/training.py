@@ -90,14 +90,14 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             "supernet": str(weights),
             "searchspace": job.space.identity,
             "seconds of this visit": round(time.monotonic() - start, 1),
+            "trained on": trained_on(cfg),
             "phases": phases,
             "cautions": _cautions(job, phases[-1]["anchors"]),
         }
         if _rank() == 0:
             save_network(weights, network, job, phases[-1]["anchors"]["step"])
             write_atomically(run_dir / "result.json", json.dumps(result, indent=2))
-            images = job.anchors({}).images.ranked_by
-            _tell(result, images)
+            _tell(result)
         return result
 
 
@@ -126,6 +126,7 @@ def assemble_job(
     anchors_of: Callable[[Mapping[str, Any]], Anchors],
 ) -> Job:
     """Put parts together with what the config says of pace, keeping, trainer and loggers."""
+    held_out = len(data.split("search_val"))
     return Job(
         space,
         recipe,
@@ -141,6 +142,7 @@ def assemble_job(
         cfg.data_workers,
         cfg.trainer.get("limit_train_batches"),
         _info(cfg, data, recipe),
+        min(OmegaConf.select(cfg, "validation.images") or held_out, held_out),
     )
 
 
@@ -203,7 +205,8 @@ def _anchors(
     view = calibration_view(space, cfg.recipe) if v.get("bn_view") == "training" else None
     chosen = protocol("clean", images=v.images, bn_images=v.bn_images)
     images = ProtocolImages.of(chosen, data, cache_dir() / "images", pixels, view)
-    return Anchors(space, anchors(space, choices), images, pixels)
+    archs = anchors(space, choices)
+    return Anchors(space, archs, images, pixels, partial(near_chance, classes=len(data.classes)))
 
 
 def _trainer(cfg: DictConfig, recipe: Recipe, **parts: Any) -> L.Trainer:
@@ -277,12 +280,16 @@ def _cautions(job: Job, measured: Mapping[str, float]) -> list[str]:
     return [caution] if caution else []
 
 
-def _tell(result: Mapping[str, Any], images: int) -> None:
+def _tell(result: Mapping[str, Any]) -> None:
     for phase in result["phases"]:
         anchors = {k: v for k, v in phase["anchors"].items() if k not in ("step", "mean")}
-        told = ", ".join(f"{name} {written(value, images)}%" for name, value in anchors.items())
-        print(f"phase {phase['phase']}: {phase['steps']:,} steps; search_val top-1: {told}")
-    print(f"In brackets: {LEVEL}% intervals (Wilson) for {images:,} images.")
+        told = ", ".join(f"{name} {written(v, phase['images'])}" for name, v in anchors.items())
+        print(
+            f"phase {phase['phase']}: {phase['steps']:,} steps; top-1 in percent of "
+            f"{phase['images']:,} images of search_val, with {LEVEL}% intervals: {told}"
+        )
+    if result["trained on"] == "train":
+        print("CAUTION: search_val was trained on, too (train_on=train): these are not held out")
     for caution in result["cautions"]:
         print(f"WARNING: {caution}.")
     print(f"weights: {result['supernet']} ({os.path.getsize(result['supernet']) / 1e6:.1f} MB)")

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import random
 import signal
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from collm_nas.data.digits import Digits
+from collm_nas.data.pixels import pixel_format
+from collm_nas.data.view import View
 from collm_nas.evaluation import command
 from collm_nas.evaluation.alone import train_alone
 from collm_nas.evaluation.bench import build_bench
@@ -101,9 +106,38 @@ def test_finetuning_begins_with_inherited_weights_and_ships(supernet, tmp_path):
     assert exported["metrics"] == entry["metrics"]
 
 
+@pytest.mark.slow
+def test_one_network_is_measured_with_the_statistics_that_its_source_leaves(supernet, tmp_path):
+    """`norms: own`: nothing is calibrated, while training, afterwards and in what ships."""
+    phase = "_target_: collm_nas.recipe.base.Phase, name: %s, steps: %d, lr: 0.05"
+    ends = phase % ("train", 20), phase % ("statistics", 10) + ", statistics_only: true"
+    phases = f"recipe.phases=[{{{ends[0]}}}, {{{ends[1]}}}]"
+    recipe = ["recipe=digits", "recipe.pixels=bgr_0_255", "+recipe.norms=own", "data_workers=0"]
+    command.run(asked(supernet, tmp_path, ARCH, "mode=retrain", *recipe, phases, "train_on=train"))
+    (entry,) = read(tmp_path / "evaluation.json")
+    assert entry["trained_on"] == "train"
+    assert entry["protocol"] == "clean,bn=none"
+    assert not any("val" in name for name in entry["metrics"]), "search_val was trained on"
+    cfg = asked(supernet, tmp_path, ARCH)
+    one = OneNetwork(space_of("shufflenet_tiny"), find_subject(cfg).arch)
+    stored = load_supernet(Path(entry["weights"][0]), one).eval()
+    split = Digits().split("test")
+    images = np.stack([View(32, 1.0).apply(split.read(i), i) for i in range(len(split))])
+    x_NCHW = pixel_format("bgr_0_255").apply(torch.from_numpy(images).permute(0, 3, 1, 2))
+    with torch.inference_mode():
+        right = stored(x_NCHW, one.arch).argmax(1) == torch.tensor(split.labels)
+    assert entry["metrics"]["test_accuracy"] == pytest.approx(100 * right.double().mean().item())
+    command.run(asked(supernet, tmp_path, ARCH, "mode=export", "weights=retrain"))
+    assert read(tmp_path / "evaluation.json")[-1]["protocol"].startswith("clean,bn=none")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (
+            ["recipe=digits", "mode=supernet_report", "stand_alone=train", "train_on=train"],
+            "search_val",
+        ),
         (["recipe=ofa_tiny", "mode=retrain"], "trains a supernet"),
         (["recipe=digits", "mode=finetune"], "set recipe.pixels=bgr_0_255"),
         (["mode=export", "weights=retrain"], "tells of no such training"),

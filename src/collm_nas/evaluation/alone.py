@@ -34,6 +34,7 @@ from collm_nas.recipe.phases import Interrupted, run_phases
 from collm_nas.recipe.training import Teacher
 from collm_nas.recipe.validation import Anchors
 from collm_nas.report.evaluations import keep
+from collm_nas.report.uncertainty import near_chance
 from collm_nas.run import Stopped, UserError, build, open_run
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.supernet.alone import NORMS, Alone, OneNetwork
@@ -191,7 +192,8 @@ def _anchors(
     chosen = protocol("clean", bn="none" if recipe.norms == "own" else None)
     pixels = pixel_format(recipe.pixels)
     images = ProtocolImages.of(chosen, data, cache_dir() / "images", pixels, None)
-    return Anchors(one, {"network": one.arch}, images, pixels)
+    doubt = partial(near_chance, classes=len(data.classes))
+    return Anchors(one, {"network": one.arch}, images, pixels, doubt)
 
 
 def _own(cfg: DictConfig, seed: int, start: Bench | None) -> DictConfig:

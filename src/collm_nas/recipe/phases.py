@@ -49,6 +49,7 @@ class Job:
         workers: processes that decode and augment images.
         most_steps: of a phase; what is left out of it is not trained.
         info: what is stored with the weights.
+        validated_on: how many images the accuracy of an anchor is counted on.
         teacher: of phases that name none.
     """
 
@@ -66,6 +67,7 @@ class Job:
     workers: int
     most_steps: int | None
     info: Mapping[str, str]
+    validated_on: int
     teacher: Teacher | None = None
 
     @property
@@ -127,8 +129,8 @@ def _run_phase(job: Job, network: nn.Module, index: int) -> dict[str, Any]:
             "(trainer.limit_train_batches). Choose another directory: run_dir=…"
         )
     load_weights(kept, network, job.space)
-    rows = open_rows(validated).entries
-    return {"phase": phase.name, "steps": steps, "anchors": _kept_row(rows, job.keep)}
+    row = _kept_row(open_rows(validated).entries, job.keep)
+    return {"phase": phase.name, "steps": steps, "anchors": row, "images": job.validated_on}
 
 
 def _begin(job: Job, network: nn.Module, index: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -46,12 +47,15 @@ class Anchors:
         archs: the subnets by name.
         images: of the protocol.
         pixels: how the network wants its images.
+        doubt: says of accuracies in percent, of so many images, that guessing could have reached
+            them; empty if not.
     """
 
     space: SearchSpace
     archs: Mapping[str, Architecture]
     images: ProtocolImages
     pixels: PixelFormat
+    doubt: Callable[[Iterable[float], int], str]
 
     def accuracy(self, network: nn.Module, arch: Architecture) -> float:
         """Return the top-1 accuracy in percent; 0 if the network computes no finite numbers."""
@@ -131,6 +135,8 @@ class Validation(L.Callback):
             metrics = {f"val/{name}": value for name, value in row.items() if name != "step"}
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, done)
+            if doubt := self.anchors.doubt(accuracies.values(), self.anchors.images.ranked_by):
+                print(f"  step {done:,}: {doubt}", file=sys.stderr, flush=True)
 
     def _measure(self, trainer: L.Trainer, module: SupernetTraining) -> dict[str, float]:
         network, names = module.network, list(self.anchors.archs)
