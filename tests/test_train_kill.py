@@ -128,17 +128,14 @@ def test_batch_norms_see_the_same_images_in_one_process_and_in_two(tmp_path):
     one, other = processes(tmp_path / "two", *NORMALISED, "trainer=ddp_sim")
     (alone,) = processes(tmp_path / "one", *NORMALISED)
     assert one["subnets"] == other["subnets"] == alone["subnets"]
+    (unlike,) = processes(tmp_path / "unlike", *NORMALISED, "recipe.micro_batch=null")
     trained = [name for name in alone["weights"] if name.endswith("weight")]
-    assert trained
-    for name in trained:
-        assert torch.equal(one["weights"][name], other["weights"][name]), name
-        assert torch.allclose(one["weights"][name], alone["weights"][name], atol=2e-5), name
-    whole = [*NORMALISED, "recipe.micro_batch=null"]
-    (unlike,) = processes(tmp_path / "unlike", *whole)
-    assert not all(
-        torch.allclose(unlike["weights"][name], alone["weights"][name], atol=2e-5)
-        for name in trained
-    ), "without micro-batches the number of processes would matter"
+
+    def apart(a: dict, b: dict) -> float:
+        return max((a["weights"][n] - b["weights"][n]).abs().max().item() for n in trained)
+
+    assert apart(one, other) == 0
+    assert apart(one, alone) < apart(unlike, alone) / 20, "rounding, not other batches"
 
 
 def test_the_command_trains_in_two_processes(tmp_path):

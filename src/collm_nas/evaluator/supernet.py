@@ -316,8 +316,10 @@ def _find(
 
 
 def _protocol(weights: Weights | None, name: str, changes: Mapping[str, Any]) -> Protocol:
-    own = weights is not None and supernet_info(weights.path).get(NORMS) == "own"
-    return protocol(name, **{**changes, **({"bn": "none"} if own else {})})
+    if weights is not None and supernet_info(weights.path).get(NORMS) == "own":
+        others = {key: value for key, value in changes.items() if not key.startswith("bn")}
+        return protocol(name, **others, bn="none")
+    return protocol(name, **changes)
 
 
 def seen_in_training(weights: Weights, images: ProtocolImages, data: ImageData) -> Seen:
