@@ -275,8 +275,7 @@ def _info(cfg: DictConfig, data: ImageData, recipe: Recipe) -> dict[str, str]:
 
 def _cautions(job: Job, measured: Mapping[str, float]) -> list[str]:
     accuracies = [value for name, value in measured.items() if name not in ("step", "mean")]
-    images = job.anchors({}).images.ranked_by
-    caution = near_chance(accuracies, images, job.classes)
+    caution = near_chance(accuracies, job.validated_on, job.classes)
     return [caution] if caution else []
 
 
