@@ -22,9 +22,11 @@ from collm_nas.recipe.sampling import Uniform
 from collm_nas.recipe.training import SupernetTraining, Teacher
 from collm_nas.report.uncertainty import interval
 from collm_nas.run import UserError, build
+from collm_nas.settings import SupernetSettings
+from collm_nas.settings import check as check_settings
 from collm_nas.supernet.base import build_supernet
 from collm_nas.supernet.checkpoint import load_supernet, supernet_info
-from tests.conftest import load
+from tests.conftest import load, options
 from tests.recipe.recipes import recipe, searchspace
 
 QUICK = [
@@ -41,6 +43,7 @@ QUICK = [
     *(f"choices.{name}=x" for name in ("searchspace", "recipe", "strategy", "llm")),
     "choices.logger=csv",
 ]
+NAMED = QUICK[-5:]
 
 
 @pytest.fixture(autouse=True)
@@ -167,9 +170,24 @@ def test_everything_that_does_not_fit_is_refused_before_training(tmp_path):
         train(tmp_path / "run", "searchspace.num_classes=7")
     with pytest.raises(UserError, match=r"sampling\.choices\.ks"):
         train(tmp_path / "run", "+recipe.phases.0.sampling.choices={ks: [3]}")
-    with pytest.raises(UserError, match=r"pace\.log_every_steps must be positive"):
-        train(tmp_path / "run", "pace.log_every_steps=0")
     train(tmp_path / "run")  # what did not work left no trace
+
+
+@pytest.mark.parametrize("space", options("searchspace"))
+@pytest.mark.parametrize("trainer", ["cpu", "ddp", "debug"])
+def test_the_settings_as_shipped_pass_the_check_of_the_command(space, trainer):
+    check_settings(
+        load("train_supernet", f"searchspace={space}", f"trainer={trainer}", *NAMED),
+        SupernetSettings,
+    )
+
+
+def test_wrong_settings_do_not_pass_the_check_of_the_command():
+    wrong = ["pace.log_every_steps=0", "validation.bn_view=side", "train_on=test"]
+    with pytest.raises(UserError) as error:
+        check_settings(load("train_supernet", *QUICK, *wrong), SupernetSettings)
+    told = str(error.value)
+    assert all(key.partition("=")[0] in told for key in wrong)
 
 
 def test_settings_may_not_change_half_way(tmp_path):

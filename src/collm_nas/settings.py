@@ -48,10 +48,12 @@ class Validation:
     Args:
         images: of search_val; `None`: all.
         bn_images: to calibrate batch norms with.
+        bn_view: `training`: these are seen as in training; `None`: their centres.
     """
 
     images: Count | None
     bn_images: Count
+    bn_view: Literal["training"] | None
 
 
 @dataclass(frozen=True)

@@ -153,5 +153,7 @@ def test_other_settings_do_not_continue_a_training(supernet, tmp_path):
     cfg = asked(supernet, tmp_path, ARCH, *SHORT)
     subject = find_subject(cfg)
     (tmp_path / "config.yaml").write_text("seed: 7\nstart: random\n")
+    (tmp_path / "phases" / "all").mkdir(parents=True)
+    (tmp_path / "phases" / "all" / "last.ckpt").write_text("of that training")
     with pytest.raises(UserError, match="was started with other settings"):
         train_alone(cfg, subject.space, subject.arch, tmp_path, 0)
