@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from collm_nas.architecture import Architecture
+from collm_nas.arguments import key_of, problems
 from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.llm.base import JSON, Message, Reply
 from collm_nas.problem import Limit, Metrics, Problem
@@ -27,6 +29,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def options(group: str) -> list[str]:
     """List the options of a config group; names that start with an underscore are bases."""
     return sorted(p.stem for p in (CONF / group).glob("[!_]*.yaml"))
+
+
+def problems_of(factory: Callable[..., Any], **settings: Any) -> str:
+    """Say what the check of settings finds wrong with arguments of `factory`."""
+    return "\n".join(p.told(key_of(p.path)) for p in problems(factory, settings, partial=True))
 
 
 def load(config: str, *overrides: str) -> DictConfig:

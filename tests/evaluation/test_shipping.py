@@ -28,7 +28,8 @@ def shipped(tmp_path_factory, supernet) -> Path:
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLLM_CACHE", str(out / "cache"))
-        command.run(asked(supernet, out, "arch=[0,1,2,3,0,1]", "mode=export"))
+        pillow = "evaluator.changes.interpolation=bilinear"  # as the documented snippet has it
+        command.run(asked(supernet, out, "arch=[0,1,2,3,0,1]", "mode=export", pillow))
     return out
 
 

@@ -261,13 +261,11 @@ def test_the_order_of_the_options_follows_the_seed() -> None:
 def test_wrong_arguments_are_reported_all_at_once() -> None:
     with pytest.raises(ValueError, match="searchspace") as error:
         MobileNet(
-            width=0,
             resolutions=[],
-            num_classes=0,
             base_widths=[8],
             choices={"d": [2, 2], "ks": [4], "e": [12]},
         )
-    places = ["width", "num_classes", "base_widths", "resolutions"]
+    places = ["base_widths", "resolutions"]
     places += ["choices.d", "choices.ks", "choices.e"]
     lines = str(error.value).splitlines()
     assert [line.split()[0] for line in lines] == [f"searchspace.{place}" for place in places]

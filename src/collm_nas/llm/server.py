@@ -21,6 +21,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from collm_nas.arguments import key_of, node_problems
 from collm_nas.llm import protocol
 from collm_nas.llm.handler import HOSTS, Answering, Handler
 from collm_nas.llm.personas.base import Answer, Space
@@ -153,6 +154,8 @@ def build_space(option: str, settings: Sequence[str]) -> Space:
         root = OmegaConf.create({"searchspace": node, "llm": {"asking": {"names": "official"}}})
         values: Any = OmegaConf.to_container(root.searchspace, resolve=True)
         values.pop("defaults", None)  # of a search, not of the space
+        if wrong := node_problems(values):
+            raise ValueError("\n".join(p.told(key_of(p.path)) for p in wrong))
         module, _, cls = values.pop("_target_").rpartition(".")
         space: Space = getattr(importlib.import_module(module), cls)(**values)
     except (TypeError, OmegaConfBaseException) as error:
