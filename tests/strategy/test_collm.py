@@ -13,6 +13,7 @@ from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.problem import Problem
 from collm_nas.search import Budget, run_search
 from collm_nas.searchspace.nasbench201 import NASBench201, cell_string
+from collm_nas.strategy import telling
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.evoprompting import EvoPrompting
 from collm_nas.strategy.iid_llm import IIDLLM
@@ -101,6 +102,74 @@ def test_memories_can_be_switched(problem, archive):
     navigator, generator = searched(problem, archive, navigator_memory=False, generator_memory=True)
     assert [m.role for m in navigator[2][1]] == ["system", "user"]
     assert [m.role for m in generator[2][1]] == ["system", *["user", "assistant"] * 2, "user"]
+
+
+def test_the_whole_dialogue_is_told_word_for_word_by_default(problem, archive):
+    navigator, _ = searched(problem, archive)
+    mission = {"mission": telling.mission(problem)}
+    knowledge = problem.space.knowledge()
+    system = telling.render("paper/navigator_system", **mission, knowledge=knowledge)
+    expected = [system, telling.render("paper/navigator_first", **mission)]
+    for i, round_ in enumerate(archive.rounds[:2]):
+        told = {
+            "results": telling.results(round_, archive.objective, problem.space, False),
+            "best": telling.best(archive, problem, i + 1),
+            "examples": "",
+        }
+        expected += [round_.note, telling.render("paper/navigator_feedback", **mission, **told)]
+    assert [m.content for m in navigator[2][1]] == expected
+
+
+def long_note(purpose: str) -> str:
+    return strategy_text(purpose) + " word" * 200
+
+
+def any_cell(purpose: str) -> str:
+    """Write a cell that no other of the first 600 rounds writes."""
+    n = int(purpose.split("/")[1])
+    ops = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+    genes = [ops[n // 5**k % 5] for k in range(4)]
+    cell = cell_string([*genes, "nor_conv_3x3", "skip_connect"])
+    return json.dumps({"architectures": [{"cell": cell}]})
+
+
+def test_a_bounded_memory_keeps_the_prompt_bounded_and_says_what_it_left_out(problem, archive):
+    navigator = FixedChat(long_note)
+    strategy = collm(problem, navigator, FixedChat(any_cell), memory_rounds=4)
+    run_search(problem, strategy, ToyWorld(), archive, Budget(999, 100))
+    prompts = [messages for _, messages, _ in navigator.calls]
+    lengths = [sum(len(m.content) for m in messages) for messages in prompts]
+    assert len(lengths) == 100
+    assert max(lengths[20:]) < 1.02 * max(lengths[:20])
+
+    last = prompts[99]
+    assert [m.role for m in last] == ["system", "user", *["assistant", "user"] * 4]
+    assert [m.content for m in last[2::2]] == [long_note(f"navigator/{i}") for i in range(95, 99)]
+    told = last[1].content
+    assert "summary of the first 95 rounds, written by the program" in told
+    assert f"stands for {len(list(archive.records(95)))} candidates" in told
+    shown = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    best = sorted((archive.score(r) for r in archive.feasible(95)), reverse=True)[:10]
+    assert [s["accuracy"] for s in shown] == [round(score, 2) for score in best]
+
+
+def test_nothing_is_summarised_while_the_memory_holds_everything(problem, archive, tmp_path):
+    whole, _ = searched(problem, archive, rounds=4)
+    bounded, _ = searched(problem, Archive(tmp_path / "b", "val_accuracy"), 4, memory_rounds=3)
+    assert bounded == whole
+
+
+def test_a_continued_search_with_a_bounded_memory_equals_an_uninterrupted_one(problem, tmp_path):
+    once, _ = searched(problem, Archive(tmp_path / "a", "val_accuracy"), 9, memory_rounds=2)
+    before, _ = searched(problem, Archive(tmp_path / "b", "val_accuracy"), 5, memory_rounds=2)
+    after, _ = searched(problem, Archive(tmp_path / "b", "val_accuracy"), 9, memory_rounds=2)
+    assert before + after == once
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_bound_of_a_memory_that_is_off_is_refused(problem):
+    with pytest.raises(ValueError, match=r"strategy\.memory_rounds=3 .*navigator_memory=false"):
+        collm(problem, navigator_memory=False, memory_rounds=3)
 
 
 def test_illegal_and_repeated_candidates_are_told_only_on_request(problem, archive, tmp_path):

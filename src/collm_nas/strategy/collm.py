@@ -13,7 +13,7 @@ from typing import Literal
 from collm_nas.archive import Archive, Round
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.problem import Problem
-from collm_nas.ranges import MaybeInfinite, Seed
+from collm_nas.ranges import Count, MaybeInfinite, Seed
 from collm_nas.searchspace.base import SearchSpace
 from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking, Candidates, Manner
@@ -30,12 +30,17 @@ class CoLLM:
         prompts: the set of prompt files, `paper` or `brief` (for small models).
         target: objective that the prompts name as the goal; infinite: none is named.
         navigator_memory: the Navigator sees the whole dialogue, not just the last results. [on]
+        memory_rounds: the Navigator sees that many of the last rounds in full, and one summary of
+            all before them, which says that it is one. None: the whole dialogue. [None]
         generator_memory: the Generator sees its own earlier rounds, too. [off]
         report_rejected: tell the Navigator which candidates were invalid, duplicate or, when they
             are not evaluated, over the limits. [off]
         asking: how the Generator is asked; see `Asking`.
 
     In brackets: the setting of the paper.
+
+    Raises:
+        ValueError: `memory_rounds` bounds a memory that is switched off.
     """
 
     def __init__(
@@ -51,13 +56,20 @@ class CoLLM:
         navigator_memory: bool = True,
         generator_memory: bool = False,
         report_rejected: bool = False,
+        memory_rounds: Count | None = None,
     ) -> None:
+        if memory_rounds is not None and not navigator_memory:
+            raise ValueError(
+                f"strategy.memory_rounds={memory_rounds} bounds the Navigator's memory, which "
+                "strategy.navigator_memory=false (llm.asking.memory) switches off: leave out one"
+            )
         self.problem = problem
         self.navigator = navigator
         self.asking = Asking(generator, seed, candidates, **asking)
         self.prompts = prompts
         self.mission = telling.mission(problem, target)
         self.navigator_memory = navigator_memory
+        self.memory_rounds = memory_rounds
         self.generator_memory = generator_memory
         self.report_rejected = report_rejected
 
@@ -80,10 +92,13 @@ class CoLLM:
         """Rebuild what the Navigator remembers: its strategies, each followed by its results."""
         knowledge = self.problem.space.knowledge()
         turns = [self._message("system", "navigator_system", knowledge=knowledge)]
-        if self.navigator_memory or not archive.rounds:
+        told = self.memory_rounds if self.navigator_memory else 1
+        left_out = max(0, len(archive.rounds) - told) if told else 0
+        if self.navigator_memory and left_out:
+            turns.append(Message("user", telling.summary(archive, self.problem, left_out)))
+        elif self.navigator_memory or not archive.rounds:
             turns.append(self._message("user", "navigator_first"))
-        rounds = archive.rounds if self.navigator_memory else archive.rounds[-1:]
-        for round_ in rounds:
+        for round_ in archive.rounds[left_out:]:
             if self.navigator_memory:
                 turns.append(Message("assistant", round_.note))
             turns.append(self._feedback(archive, round_))

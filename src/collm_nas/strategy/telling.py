@@ -12,6 +12,7 @@ from collm_nas.problem import Problem, amount, costs_of
 from collm_nas.searchspace.base import SearchSpace
 
 OBJECTIVES = {"val_accuracy": "validation accuracy", "test_accuracy": "test accuracy"}
+SUMMARISED = 10  # candidates that a summary shows
 
 
 def render(prompt: str, **values: object) -> str:
@@ -87,6 +88,24 @@ def best(archive: Archive, problem: Problem, rounds: int) -> str:
     front = archive.front(problem.minimised, rounds)
     lines = [evaluated(r, problem.space, archive.objective) for r in front]
     return "\n".join(["none of these is beaten in everything:", *lines]) if lines else "none yet"
+
+
+def summary(archive: Archive, problem: Problem, rounds: int) -> str:
+    """Tell what the first `rounds` rounds came to, in place of their dialogue."""
+    if problem.minimised:
+        found = archive.front(problem.minimised, rounds)[:SUMMARISED]
+    else:
+        found = elite(archive, SUMMARISED, rounds)[::-1]
+    lines = [evaluated(r, problem.space, archive.objective) for r in found]
+    return render(
+        "summary",
+        rounds=rounds,
+        candidates=len(list(archive.records(rounds))),
+        evaluated=len(archive.evaluated(rounds)),
+        shown=len(lines),
+        best="\n".join(lines) or "none yet",
+        next=rounds + 1,
+    )
 
 
 def elite(archive: Archive, count: int, rounds: int | None = None) -> list[Record]:
