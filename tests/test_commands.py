@@ -61,7 +61,7 @@ def test_a_mistyped_override_names_the_near_matches(typed, hint):
 
 @pytest.mark.parametrize("seconds", [0.4, 0.8, 1.6, 3.2])
 def test_ctrl_c_ends_in_a_line_while_a_command_starts(seconds, tmp_path):
-    command = [sys.executable, "search.py", "budget.evaluations=2000", f"run_dir={tmp_path}/run"]
+    command = [sys.executable, "search.py", "budget.evaluations=15000", f"run_dir={tmp_path}/run"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     started = subprocess.Popen(
         [*command, "strategy=random", "report=line"],
