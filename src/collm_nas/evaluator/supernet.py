@@ -206,6 +206,7 @@ class SupernetEvaluator:
         workers: int,
     ) -> None:
         kind = _device(device)
+        self._space = space
         weights, images, seen = _find(space, supernet, data, protocol, changes)
         self.measurement = Measurement(weights, images, kind, seen)
         self.objective = images.protocol.objective
@@ -221,7 +222,7 @@ class SupernetEvaluator:
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """See `Evaluator`; e.g. `{"val_accuracy": 71.3, "val_top5": 90.2}`."""
-        resolution = self.measurement.weights.space.resolution(arch)
+        resolution = self._space.resolution(arch)
         if (known := self._shared.find(arch, resolution)) is not None:
             return known
         self._decode(resolution)
