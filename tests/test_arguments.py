@@ -11,7 +11,8 @@ import pytest
 from annotated_types import Ge, Le, MinLen
 
 from collm_nas.arguments import key_of, node_problems
-from collm_nas.ranges import MaybeInfinite, Share, Text
+from collm_nas.llm.ledger import Caps
+from collm_nas.ranges import Count, MaybeInfinite, Share, Text
 
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]
@@ -54,6 +55,24 @@ class Example:
 def check(**settings: Any) -> list[str]:
     found = node_problems({"_target_": f"{__name__}.Example", **settings}, given=["space"])
     return [problem.told(key_of(problem.path)) for problem in found]
+
+
+class Based:
+    """A class whose attribute has the name of an argument, but says less."""
+
+    count: int
+
+
+class Own(Based):
+    def __init__(self, count: Count) -> None:
+        raise AssertionError("nothing is called")
+
+
+@dataclass(frozen=True)
+class Wider(Caps):
+    """Inherits a setting from a class of another module."""
+
+    name: Text = "x"
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +145,16 @@ def test_nodes_within_are_held_against_their_own_class():
         "rules[2]._target_",
         "count",
     ]
+
+
+def test_an_annotation_is_that_of_the_argument_and_means_what_it_means_where_it_is_written():
+    for target, settings, told in (
+        ("Own", {"count": 0}, "must be at least 1, got 0"),
+        ("Wider", {"calls": 1, "usd": -1.0}, "must be at least 0, got -1.0"),
+        ("Wider", {"name": ""}, "must be text, not empty, got ''"),
+    ):
+        (problem,) = node_problems({"_target_": f"{__name__}.{target}", **settings})
+        assert problem.message == told
 
 
 @pytest.mark.parametrize("target", ["", None, 5, "os", "os.nothing", "nowhere.X", "a b"])

@@ -174,15 +174,23 @@ def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> An
     name, hint = parameter.name, parameter.annotation
     if hint is parameter.empty:
         return Any
-    classes = getattr(factory, "__mro__", ())
-    module = next((c.__module__ for c in classes if name in vars(c).get("__annotations__", {})), "")
-    own = inspect.unwrap(factory.__init__ if classes else factory)
-    names = vars(sys.modules[module]) if module else getattr(own, "__globals__", {})
     try:
         holder = SimpleNamespace(__annotations__={name: hint})
-        return get_type_hints(holder, names, include_extras=True)[name]
+        return get_type_hints(holder, _names(factory, parameter), include_extras=True)[name]
     except (NameError, AttributeError, TypeError, SyntaxError):
         return Any
+
+
+def _names(factory: Callable[..., Any], parameter: inspect.Parameter) -> dict[str, Any]:
+    """Return what the names in an annotation mean: to the module where it was written."""
+    if not isinstance(factory, type):
+        return getattr(inspect.unwrap(factory), "__globals__", {})
+    owner = next(cls for cls in factory.__mro__ if "__init__" in vars(cls))
+    if is_dataclass(owner):  # its constructor was put together from the fields of several classes
+        for cls in owner.__mro__:
+            if inspect.get_annotations(cls).get(parameter.name) == parameter.annotation:
+                return vars(sys.modules[cls.__module__])
+    return getattr(inspect.unwrap(vars(owner)["__init__"]), "__globals__", {})
 
 
 def _errors(value: Any, annotation: Any) -> list[ErrorDetails]:

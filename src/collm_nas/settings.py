@@ -27,7 +27,8 @@ TrainOn = Literal["train_fit", "train"] | None
 Workers = Annotated[int, Ge(1), Le(1024)]
 Range = Annotated[list[NotNegative | None], Len(2, 2)]
 Logger = Annotated[Node, Given(["run_dir", "past", "config"])]
-REFERENCE = re.compile(r"\$\{([^{}:]+)\}")  # an interpolation of another key
+# an interpolation of another key, with or without a default
+REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([^{}:,]+)(?:,[^{}]*)?\}")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from collm_nas.searchspace.mobilenet import MobileNet
 from collm_nas.searchspace.nasbench201 import NASBench201
 from collm_nas.searchspace.shufflenet import ShuffleNet
 from collm_nas.supernet.base import build_supernet
-from tests.conftest import ROOT, search_config
+from tests.conftest import ROOT, problems_of, search_config
 from tests.strategy.toy import Staircase
 
 QUICK = {
@@ -195,6 +195,22 @@ def test_torch_threads_are_given_back():
     with engine.threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"engine": "tflite"}, "engine must be 'torch' or 'onnxruntime', got 'tflite'"),
+        ({"device": "tpu"}, "device must be cpu, cuda or cuda:N, got 'tpu'"),
+        ({"device": 0}, "device must be text, got 0"),
+        ({"cores": 0}, "cores must be at least 1, got 0"),
+        ({"cores": 1, "warmup": -1}, "warmup must be at least 0, got -1"),
+        ({"repeats": 1}, "repeats must be at least 2, got 1"),
+        ({"minimum_ms": float("nan")}, "minimum_ms must be"),
+    ],
+)
+def test_settings_that_measure_nothing(settings, told):
+    assert told in problems_of(MeasuredLatency, **settings)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from collm_nas.searchspace.autoformer import AutoFormer
 from collm_nas.searchspace.autoformer_published import PUBLISHED
 from collm_nas.testing.conformance import SearchSpaceConformance
 from collm_nas.testing.schema import matches
+from tests.conftest import problems_of
 
 SIZES = {"T": "tiny", "S": "small", "B": "base"}
 SOURCES = {"yaml": "AutoFormer", "collm": "CoLLM"}
@@ -325,6 +326,21 @@ def test_identity_is_that_of_the_weights() -> None:
     assert AutoFormer().identity == "autoformer-d14-e256-m8-h4-r224-p16-c1000"
     assert AutoFormer("tiny", "repo", names="opaque").identity == AutoFormer().identity
     assert own().identity == "autoformer-d2-e12-m5-h12-r8-p4-c3"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"patch_size": 0}, "patch_size must be at least 1, got 0"),
+        ({"resolution": 224.0}, "resolution must be a whole number, got 224.0"),
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"num_classes": True}, "num_classes must be a whole number, got True"),
+        ({"profile": "yaml"}, "profile must be 'paper' or 'repo', got 'yaml'"),
+        ({"order_seed": -1}, "order_seed must be at least 0, got -1"),
+    ],
+)
+def test_settings_that_make_no_network(arguments: dict[str, Any], told: str) -> None:
+    assert told in problems_of(AutoFormer, **arguments)
 
 
 @pytest.mark.parametrize(

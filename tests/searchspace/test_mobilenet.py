@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from collm_nas.architecture import Architecture, InvalidArchitecture
 from collm_nas.run import build
 from collm_nas.searchspace.mobilenet import MobileNet
 from collm_nas.searchspace.mobilenet_published import PUBLISHED, SPECIALISED
-from tests.conftest import load
+from tests.conftest import load, problems_of
 from tests.ofa_goldens import TINY, golden, largest, smallest, wire
 
 SPACES = {
@@ -269,6 +270,21 @@ def test_wrong_arguments_are_reported_all_at_once() -> None:
     places += ["choices.d", "choices.ks", "choices.e"]
     lines = str(error.value).splitlines()
     assert [line.split()[0] for line in lines] == [f"searchspace.{place}" for place in places]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"width": 0}, "width must be over 0, got 0"),
+        ({"width": "1.0"}, "width must be a number, got '1.0'"),
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"num_classes": 10.0}, "num_classes must be a whole number, got 10.0"),
+        ({"base_widths": [0] * 9}, "base_widths[0] must be at least 1, got 0"),
+        ({"names": "short"}, "names must be 'official' or 'opaque', got 'short'"),
+    ],
+)
+def test_settings_that_make_no_network(arguments: dict[str, Any], told: str) -> None:
+    assert told in problems_of(MobileNet, **arguments)
 
 
 def test_choices_must_be_the_known_ones() -> None:

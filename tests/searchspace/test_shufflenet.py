@@ -17,6 +17,7 @@ from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.problem import Limit, Problem
 from collm_nas.searchspace.shufflenet import PUBLISHED, ShuffleNet
 from collm_nas.testing.conformance import SearchSpaceConformance
+from tests.conftest import problems_of
 
 MILLION = 1e6
 TINY = {"repeats": [1, 1, 1], "channels": [4, 8, 16, 32, 16], "num_classes": 3, "resolution": 32}
@@ -226,6 +227,20 @@ def test_opaque_names_hide_the_units() -> None:
     arch = opaque.decode({"x1": [*"ABCD"] * 5})
     assert opaque.encode(arch) == {"x1": [*"ABCD"] * 5}
     assert other.encode(arch) != opaque.encode(arch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"repeats": [4, 4, 8, 0]}, "repeats[3] must be at least 1, got 0"),
+        ({"repeats": []}, "repeats must be a list of at least 1, got []"),
+        ({"channels": [16, "64"]}, "channels[1] must be a whole number, got '64'"),
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"resolution": -224}, "resolution must be at least 1, got -224"),
+    ],
+)
+def test_settings_that_make_no_network(arguments: dict[str, Any], told: str) -> None:
+    assert told in problems_of(ShuffleNet, **arguments)
 
 
 @pytest.mark.parametrize(
