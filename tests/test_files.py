@@ -14,6 +14,7 @@ import pytest
 from typing_extensions import TypedDict
 
 from collm_nas.files import CorruptFile, Journal, cut, read_json, write_atomically
+from tests.conftest import ROOT
 
 
 class Step(TypedDict):
@@ -42,6 +43,18 @@ def test_what_is_appended_is_read_back(tmp_path):
     assert numbers(path) == [0, 1, 2, 3]
     assert [json.loads(line)["number"] for line in data.splitlines()] == [0, 1, 2, 3]
     assert data == written(tmp_path / "again.jsonl"), "the same entries give the same bytes"
+
+
+def test_the_checksums_are_those_of_the_docs(tmp_path):
+    text = (ROOT / "docs" / "search.md").read_text().partition("## Checksums")[2]
+    code = text.partition("```python\n")[2].partition("```")[0]
+    path = tmp_path / "j.jsonl"
+    data = written(path)
+    code = code.replace("RUN/archive.jsonl", str(path))
+    exec(code, {})
+    path.write_bytes(data.replace(b"step 2", b"step 7"))
+    with pytest.raises(AssertionError, match="line 3"):
+        exec(code, {})
 
 
 def test_reading_leaves_no_trace(tmp_path):

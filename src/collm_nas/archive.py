@@ -60,11 +60,33 @@ class RecordLine(TypedDict):
 
 
 class RoundLine(TypedDict):
-    """A `Round` in the file."""
+    """A `Round` in the file.
+
+    `search` says which search it belongs to. It stands in the first line; in archives that are
+    older than it, in the first one that was added since.
+    """
 
     index: int
     note: str
     records: list[RecordLine]
+    search: NotRequired[dict[str, Any]]
+
+
+class OtherSearch(ValueError):
+    """An archive belongs to another search than the one that is to extend it."""
+
+    def __init__(self, path: Path, changed: Mapping[str, tuple[object, object]]) -> None:
+        lines = [f"  {name}: {then!r}, now {now!r}" for name, (then, now) in changed.items()]
+        super().__init__(
+            "\n".join(
+                [
+                    f"{path} belongs to a search with other settings:",
+                    *lines,
+                    "Continue it with what it began with, or give this search a file of its own "
+                    "(of a command: run_dir=…).",
+                ]
+            )
+        )
 
 
 class Archive:
@@ -84,6 +106,8 @@ class Archive:
         self._journal: Journal[RoundLine] = Journal(path, RoundLine)
         self.torn = self._journal.torn  # a round that a crash cut is missing at the end
         self._writable = True
+        self.search: dict[str, Any] = {}  # which one it belongs to; empty: not said yet
+        self._binding: dict[str, Any] = {}  # what the next line says of that
         self.rounds: list[Round] = []
         for line in self._journal.entries:
             self._add(line)
@@ -102,6 +126,21 @@ class Archive:
         archive._writable = False
         return archive
 
+    def bind(self, search: Mapping[str, Any]) -> None:
+        """Say which search extends the archive; its next line keeps that, if none did before.
+
+        Args:
+            search: what its results depend on, as JSON; see `identity`. What only one of two
+                versions of this program knows is not compared.
+
+        Raises:
+            OtherSearch: the archive belongs to another one.
+        """
+        both = {name: (then, search[name]) for name, then in self.search.items() if name in search}
+        if changed := {name: pair for name, pair in both.items() if pair[0] != pair[1]}:
+            raise OtherSearch(self.path, changed)
+        self._binding = {} if self.search else dict(search)
+
     def append(self, round_: Round) -> None:
         """Add a finished round, on disk first.
 
@@ -114,7 +153,11 @@ class Archive:
             raise ValueError(f"{self.path} was opened to be read, not to be extended")
         if round_.index != len(self.rounds):
             raise ValueError(f"round {round_.index} cannot follow {len(self.rounds)} rounds")
-        self._add(self._journal.append(_line(round_)))
+        line = _line(round_)
+        if self._binding:
+            line["search"] = self._binding
+        self._add(self._journal.append(line))
+        self._binding = {}
 
     def check(self, measured: Mapping[Architecture, Metrics], source: Path) -> list[Record]:
         """See that the records hold what was measured; return those that `measured` lacks.
@@ -180,6 +223,7 @@ class Archive:
         place = len(self.rounds)
         if line["index"] != place:
             self._journal.refuse(place, f"it is round {line['index']}, not {place}")
+        self.search = self.search or line.get("search", {})
         self.rounds.append(Round(place, line["note"], tuple(map(_record, line["records"]))))
 
 

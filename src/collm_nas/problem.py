@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -38,6 +40,12 @@ class Evaluator(Protocol):
         Raises:
             EvaluationFailed: this architecture could not be evaluated; others may.
         """
+
+
+def measurement(protocol: str) -> str:
+    """Return what tells two protocols apart: of one that ends in a hash, a name only describes."""
+    found = re.search(r":([0-9a-f]{16})$", protocol)
+    return found[1] if found else protocol
 
 
 @runtime_checkable
@@ -96,6 +104,9 @@ class Problem:
 
     A `reference` point makes it a search for a trade-off: its costs are to be minimised as well.
     It has the objective, too, and says of each number the worst that is of any use.
+
+    Raises:
+        ValueError: a limit or the reference names what is no cost.
     """
 
     space: SearchSpace
@@ -103,6 +114,12 @@ class Problem:
     limits: tuple[Limit, ...] = ()
     objective: str = "val_accuracy"
     reference: Metrics = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        named = [f"limits.{limit.metric}" for limit in self.limits]
+        named += [f"pareto.{metric}" for metric in self.minimised]
+        if problems := [p for key in named for p in unknown_cost(key, self._example[1])]:
+            raise ValueError("\n".join(problems))
 
     @property
     def minimised(self) -> tuple[str, ...]:
@@ -139,10 +156,16 @@ class Problem:
         return self.first_feasible(lambda rng: self.space.sample_within(rng, bounds), rng)
 
     @cached_property
+    def _example(self) -> tuple[Architecture, Metrics]:
+        """Any architecture and its costs; one, since costs may have to be measured."""
+        arch = self.space.sample(random.Random(0))
+        return arch, self.hardware.costs(arch)
+
+    @cached_property
     def _closed_form(self) -> frozenset[str]:
         """The limited costs that the space itself computes, and may be able to sample exactly."""
-        arch = self.space.sample(random.Random("costs"))
-        own, charged = self.space.costs(arch), self.hardware.costs(arch)
+        arch, charged = self._example
+        own = self.space.costs(arch)
         limited = {limit.metric for limit in self.limits}
         return frozenset(m for m in limited if own.get(m) == charged[m])
 
@@ -182,8 +205,8 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
     for metric, bounds in limits.items():
         if bounds is None:
             continue
-        if metric not in metrics:
-            problems.append(f"limits.{metric}: not a cost; there are {', '.join(sorted(metrics))}")
+        if unknown := unknown_cost(f"limits.{metric}", metrics):
+            problems += unknown
             continue
         ends = bounds if isinstance(bounds, list) and len(bounds) == 2 else [None, bounds]
         numbers = [float(end) for end in ends if _is_number(end)]
@@ -198,6 +221,15 @@ def parse_limits(limits: Mapping[str, object], metrics: Metrics) -> tuple[Limit,
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(parsed)
+
+
+def unknown_cost(key: str, costs: Metrics) -> list[str]:
+    """Say that `limits.NAME` or `pareto.NAME` names none of `costs`; empty if it does."""
+    place, _, name = key.partition(".")
+    if name in costs:
+        return []
+    near = [f"did you mean {n}? " for n in difflib.get_close_matches(name, costs, n=1)]
+    return [f"{place}.{name}: not a cost; {''.join(near)}there are {', '.join(sorted(costs))}"]
 
 
 def costs_of(metrics: Metrics, objective: str) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from collm_nas.architecture import Architecture, InvalidArchitecture
 from collm_nas.archive import Archive, Record, Round
+from collm_nas.identity import identity
 from collm_nas.problem import EvaluationFailed, Evaluator, Problem
 from collm_nas.ranges import Count, MaybeInfinite
 from collm_nas.strategy.base import Proposal, SearchStrategy
@@ -68,7 +69,13 @@ def run_search(
 
     `constraint_mode="feedback"` is Algorithm 1 of CoLLM-NAS: candidates that miss the limits are
     evaluated and shown to the strategy, but cannot win. `"prefilter"` does not evaluate them.
+
+    Raises:
+        ValueError: problem, evaluator and archive do not have one objective.
+        OtherSearch: the archive holds the results of other settings.
     """
+    _refuse_other_objectives(problem, evaluator, archive)
+    archive.bind(identity(problem, strategy, evaluator, constraint_mode))
     with ThreadPoolExecutor(workers) as pool:
         while not (reason := budget.spent(archive)):
             batch = strategy.propose(archive)
@@ -100,6 +107,21 @@ def screen(
             seen.add(record.arch)
         records.append(record)
     return records
+
+
+def _refuse_other_objectives(problem: Problem, evaluator: Evaluator, archive: Archive) -> None:
+    named = {
+        "evaluator.objective": evaluator.objective,
+        "problem.objective": problem.objective,
+        "archive.objective": archive.objective,
+    }
+    if len({*named.values()}) > 1:
+        told = ", ".join(f"{place} is {objective!r}" for place, objective in named.items())
+        raise ValueError(
+            f"one metric must be measured, solved for and recorded, but {told}. The evaluator "
+            "cannot measure another: Problem(…, objective=evaluator.objective) and "
+            "Archive(path, evaluator.objective)"
+        )
 
 
 def _judge(proposal: Proposal, problem: Problem, seen: set[Architecture | None]) -> Record:

@@ -17,7 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.architecture import Architecture, NothingFeasible
-from collm_nas.archive import Archive
+from collm_nas.archive import Archive, OtherSearch
 from collm_nas.binding import with_models
 from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
@@ -231,7 +231,7 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
                 cfg.constraint_mode,
                 on_round,
             )
-        except (NothingFeasible, DataUnavailable, BrokenImage) as error:
+        except (NothingFeasible, OtherSearch, DataUnavailable, BrokenImage) as error:
             raise UserError(str(error)) from error
         except (CapReached, LLMUnavailable) as stop:
             return str(stop), False

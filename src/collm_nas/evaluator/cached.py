@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from math import isfinite
@@ -14,7 +13,7 @@ from typing_extensions import TypedDict
 
 from collm_nas.architecture import Architecture, Value
 from collm_nas.files import Journal
-from collm_nas.problem import EvaluationFailed, Evaluator, Metrics
+from collm_nas.problem import EvaluationFailed, Evaluator, Metrics, measurement
 
 
 class EvaluationLine(TypedDict):
@@ -43,7 +42,7 @@ class CachedEvaluator:
         self.journal: Journal[EvaluationLine] = Journal(path, EvaluationLine)
         entries = self.journal.entries
         others = {e.get("protocol", "unknown") for e in entries}
-        if others := {p for p in others if _hash(p) != _hash(self.protocol)}:
+        if others := {p for p in others if measurement(p) != measurement(self.protocol)}:
             raise ValueError(
                 f"{path} holds results of the protocol {', '.join(sorted(others))}, and now it is "
                 f"{self.protocol}: the weights, the images or the way to measure have changed, "
@@ -95,9 +94,3 @@ class CachedEvaluator:
 def measured(entries: list[EvaluationLine]) -> dict[Architecture, Metrics]:
     """Return the metrics of each architecture in `evaluations.jsonl`."""
     return {Architecture.of(e["arch"]): e["metrics"] for e in entries}
-
-
-def _hash(protocol: str) -> str:
-    """Return what tells measurements apart: a name before a hash only describes it."""
-    found = re.search(r":([0-9a-f]{16})$", protocol)
-    return found[1] if found else protocol
