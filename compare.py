@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collm_nas.entry import start
+from collm_nas.cli.entry import start
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def main(cfg: DictConfig) -> None:
     """Read the runs, print the tables, draw the picture."""
+    from collm_nas.cli.settings import ComparisonSettings, check
     from collm_nas.report import comparison
     from collm_nas.report.gathering import gather
     from collm_nas.report.next_command import next_command
     from collm_nas.report.sealed import test_accuracy
-    from collm_nas.settings import ComparisonSettings, check
 
     check(cfg, ComparisonSettings)
     found = gather(cfg.runs, cfg.evaluations)

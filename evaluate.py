@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collm_nas.entry import start
+from collm_nas.cli.entry import start
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -18,9 +18,9 @@ def main(cfg: DictConfig) -> None:
     """Take the settings of the run, evaluate, report."""
     from hydra.core.hydra_config import HydraConfig
 
-    from collm_nas.compose import with_settings_of_run
-    from collm_nas.evaluation import command
-    from collm_nas.settings import EvaluationSettings, check
+    from collm_nas.cli.compose import with_settings_of_run
+    from collm_nas.cli.evaluate import command
+    from collm_nas.cli.settings import EvaluationSettings, check
 
     check(cfg, EvaluationSettings)
     cfg = with_settings_of_run(cfg)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collm_nas.entry import start
+from collm_nas.cli.entry import start
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def main(cfg: DictConfig) -> Path | None:
     """Compose, build, run, report."""
-    from collm_nas import session
-    from collm_nas.compose import choose_llm, choose_run_dir, recorded, with_other_model
-    from collm_nas.settings import SearchSettings, check
+    from collm_nas.cli import session
+    from collm_nas.cli.compose import choose_llm, choose_run_dir, recorded, with_other_model
+    from collm_nas.cli.settings import SearchSettings, check
 
     cfg = recorded(cfg) if cfg.replay else choose_llm(cfg)
     check(cfg, SearchSettings)
     if cfg.estimate:
-        from collm_nas.estimate import print_estimate
+        from collm_nas.cli.estimate import print_estimate
 
         print_estimate(cfg)
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collm_nas.entry import start
+from collm_nas.cli.entry import start
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def main(cfg: DictConfig) -> None:
     """Compose, build, train, report."""
-    from collm_nas.compose import choose_training_dir
-    from collm_nas.settings import SupernetSettings, check
+    from collm_nas.cli.compose import choose_training_dir
+    from collm_nas.cli.settings import SupernetSettings, check
 
     check(cfg, SupernetSettings)
-    from collm_nas import training
+    from collm_nas.cli import training_run as training
 
     training.run(cfg, choose_training_dir(cfg))
 

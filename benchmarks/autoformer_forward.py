@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from collm_nas.searchspace.autoformer import HEAD_DIM, AutoFormer
-from collm_nas.supernet.autoformer import (
+from collm_nas.spaces.autoformer.space import HEAD_DIM, AutoFormer
+from collm_nas.spaces.autoformer.supernet import (
     Attention,
     AutoFormerSupernet,
     PatchGrid,

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from collm_nas.architecture import Architecture
+from collm_nas.config.run import build
+from collm_nas.core.architecture import Architecture
 from collm_nas.data.view import RandomView
 from collm_nas.evaluator.supernet import Measurement, SupernetEvaluator
 from collm_nas.report.trust import tau
-from collm_nas.run import build
-from collm_nas.supernet.ofa import OFASupernet
+from collm_nas.spaces.mobilenet.supernet import OFASupernet
 
 CONF = Path(__file__).parents[1] / "conf"
 OFA = OFASupernet.training_view

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from collm_nas.run import build
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.config.run import build
+from collm_nas.spaces.base import SearchSpace
 
 CONF = Path(__file__).parents[1] / "conf" / "searchspace"
 ARCHITECTURES, REPEATS = 2_000, 7

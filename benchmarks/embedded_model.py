@@ -25,10 +25,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.llm.base import Message, Usage
 from collm_nas.llm.local import LocalChat
-from collm_nas.searchspace.nasbench201 import OPERATIONS, NASBench201
+from collm_nas.spaces.nasbench201.space import OPERATIONS, NASBench201
 
 ROLE = "You design neural network cells for {task}."
 ADVISOR = "You advise a designer of neural network cells for {task}."

@@ -30,14 +30,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process for each core
 
 from omegaconf import OmegaConf  # noqa: E402
 
-from collm_nas.archive import Archive  # noqa: E402
+from collm_nas.config.run import build  # noqa: E402
+from collm_nas.core.archive import Archive  # noqa: E402
+from collm_nas.core.problem import Problem  # noqa: E402
+from collm_nas.core.search import Budget, run_search  # noqa: E402
 from collm_nas.evaluator.sealed import SealedTest  # noqa: E402
 from collm_nas.evaluator.tabular import TabularEvaluator  # noqa: E402
 from collm_nas.hardware.closed_form import ClosedForm  # noqa: E402
-from collm_nas.problem import Problem  # noqa: E402
-from collm_nas.run import build  # noqa: E402
-from collm_nas.search import Budget, run_search  # noqa: E402
-from collm_nas.searchspace.nasbench201 import NASBench201  # noqa: E402
+from collm_nas.spaces.nasbench201.space import NASBench201  # noqa: E402
 
 TABLE = Path(os.environ.get("COLLM_SHARED", ROOT.parent / "shared")) / "data/nasbench201.csv.xz"
 MEMORY = Path("/dev/shm")

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from collm_nas.archive import Record
-from collm_nas.search import run_search
-from collm_nas.session import build_parts
+from collm_nas.cli.session import build_parts
+from collm_nas.core.archive import Record
+from collm_nas.core.search import run_search
 
 ROOT = Path(__file__).parents[1]
 STRATEGIES = ("random", "local_search", "evolution_ofa", "regularized_evolution", "gp", "collm")

@@ -23,13 +23,13 @@ sys.path[:0] = [str(ROOT / "src")]
 
 from hydra import compose, initialize_config_dir  # noqa: E402
 
-from collm_nas import session  # noqa: E402
-from collm_nas.archive import Archive, Record, Round  # noqa: E402
+from collm_nas.cli import session  # noqa: E402
+from collm_nas.core.archive import Archive, Record, Round  # noqa: E402
+from collm_nas.core.problem import Problem  # noqa: E402
 from collm_nas.evaluator.tabular import TabularEvaluator  # noqa: E402
 from collm_nas.hardware.table import TableCosts  # noqa: E402
-from collm_nas.problem import Problem  # noqa: E402
 from collm_nas.report import pareto  # noqa: E402
-from collm_nas.searchspace.nasbench201 import NASBench201  # noqa: E402
+from collm_nas.spaces.nasbench201.space import NASBench201  # noqa: E402
 
 SHARED = Path(os.environ.get("COLLM_SHARED", ROOT.parent / "shared"))
 TABLE = SHARED / "data/nasbench201_latency.csv.xz"

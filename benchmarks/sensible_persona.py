@@ -17,15 +17,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from collm_nas.archive import Archive
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
+from collm_nas.core.search import Budget, run_search
+from collm_nas.core.strategy import SearchStrategy
 from collm_nas.evaluator.sealed import SealedTest
 from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.llm.scripted import ScriptedChat
-from collm_nas.problem import Problem
-from collm_nas.search import Budget, run_search
-from collm_nas.searchspace.nasbench201 import NASBench201
-from collm_nas.strategy.base import SearchStrategy
+from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.iid_llm import IIDLLM
 from collm_nas.strategy.random import RandomSearch

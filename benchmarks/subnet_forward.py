@@ -22,10 +22,10 @@ from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.evaluator.batchnorm import fold_batch_norms
-from collm_nas.searchspace.mobilenet import MobileNet
-from collm_nas.supernet.ofa import OFASupernet
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.mobilenet.supernet import OFASupernet
 
 BASELINE = "ofa package"
 

@@ -33,16 +33,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.data.base import ImageData, Split, SplitName
 from collm_nas.data.pixels import FORMATS
 from collm_nas.evaluator.batchnorm import fold_batch_norms, recalibrate
 from collm_nas.evaluator.images import drawn, evenly
 from collm_nas.evaluator.inherit import BATCH, measure
 from collm_nas.evaluator.supernet import SupernetEvaluator
-from collm_nas.searchspace.mobilenet import MobileNet
-from collm_nas.supernet.base import Supernet, build_supernet
-from collm_nas.supernet.checkpoint import load_supernet, save_supernet
+from collm_nas.spaces.checkpoint import load_supernet, save_supernet
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.supernet import Supernet, build_supernet
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 FOLDERS: dict[SplitName, str] = {"train_fit": "train", "search_val": "val"}

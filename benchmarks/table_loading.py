@@ -26,7 +26,7 @@ sys.path.insert(0, sys.argv[2])
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB on Linux
 memory, start = peak(), time.perf_counter()
 from collm_nas.evaluator.tabular import TabularEvaluator
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 imported = time.perf_counter()
 evaluator = TabularEvaluator(NASBench201(), sys.argv[1] or None)
 loaded = time.perf_counter()

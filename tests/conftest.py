@@ -11,12 +11,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from collm_nas.architecture import Architecture
-from collm_nas.arguments import key_of, problems
+from collm_nas.config.arguments import key_of, problems
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import Limit, Metrics, Problem
 from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.llm.base import JSON, Message, Reply
-from collm_nas.problem import Limit, Metrics, Problem
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from collm_nas.architecture import Architecture
-from collm_nas.searchspace.mobilenet import MobileNet
-from collm_nas.supernet.ofa import OFASupernet
+from collm_nas.core.architecture import Architecture
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.mobilenet.supernet import OFASupernet
 
 SHARED = Path(os.environ.get("COLLM_SHARED", Path(__file__).parents[2] / "shared"))
 TINY = {

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_che
 import pytest
 from annotated_types import Ge, Le, MinLen
 
-from collm_nas.arguments import key_of, node_problems
+from collm_nas.config.arguments import key_of, node_problems
+from collm_nas.core.ranges import Count, MaybeInfinite, Share, Text
 from collm_nas.llm.ledger import Caps
-from collm_nas.ranges import Count, MaybeInfinite, Share, Text
 
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from collm_nas.llm.server import serve
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.conftest import CONF, ROOT
 
 SECRET = "sk-this-must-stay-secret"
@@ -193,9 +193,9 @@ def test_evaluate_unseals_only_with_a_table_that_has_test_accuracies(tmp_path):
 def test_evaluate_takes_the_settings_of_the_run_and_what_is_typed_wins(tmp_path):
     import torch
 
-    from collm_nas.run import build
-    from collm_nas.supernet.base import build_supernet
-    from collm_nas.supernet.checkpoint import save_supernet
+    from collm_nas.config.run import build
+    from collm_nas.spaces.checkpoint import save_supernet
+    from collm_nas.spaces.supernet import build_supernet
     from tests.conftest import load
 
     space = build(load("search", "searchspace=shufflenet_tiny").searchspace)

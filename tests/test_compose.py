@@ -12,8 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.compose import choose_run_dir, choose_training_dir, recorded, with_other_model
-from collm_nas.run import UserError
+from collm_nas.cli.compose import choose_run_dir, choose_training_dir, recorded, with_other_model
+from collm_nas.config.run import UserError
 from tests.conftest import CONF
 
 URL = "llm.model.base_url=http://gpu:8000/v1"

@@ -4,8 +4,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from collm_nas import session
-from collm_nas.run import UserError
+from collm_nas.cli import session
+from collm_nas.config.run import UserError
 from tests.conftest import CONF, load, options
 
 NAMES = [f"choices.{group}=x" for group in ("searchspace", "strategy", "llm", "recipe", "logger")]

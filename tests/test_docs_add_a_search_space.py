@@ -27,15 +27,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "pyproject.toml", copy)
     for name, content in FILES.items():
         assert not (copy / name).exists(), f"{name} is taken: choose another name for the toy"
+        (copy / name).parent.mkdir(exist_ok=True)
         (copy / name).write_text(content)
     return copy
 
 
 def test_document_adds_a_space_a_config_and_a_supernet() -> None:
     assert [*FILES] == [
-        "src/collm_nas/searchspace/chain.py",
+        "src/collm_nas/spaces/chain/space.py",
         "conf/searchspace/chain.yaml",
-        "src/collm_nas/supernet/chain.py",
+        "src/collm_nas/spaces/chain/supernet.py",
     ]
     assert len(COMMANDS) == 2
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import TypedDict
 
-from collm_nas.files import CorruptFile, Journal, cut, read_json, write_atomically
+from collm_nas.core.files import CorruptFile, Journal, cut, read_json, write_atomically
 from tests.conftest import ROOT
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collm_nas.hints import near_matches
+from collm_nas.cli.hints import near_matches
 from tests.conftest import CONF
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas.architecture import Architecture, NothingFeasible
-from collm_nas.archive import Archive
-from collm_nas.problem import Limit, Metrics, Problem
-from collm_nas.run import build
-from collm_nas.search import Budget, run_search
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.searchspace.nasbench201 import NASBench201
-from collm_nas.strategy.base import Batch, Proposal
+from collm_nas.config.run import build
+from collm_nas.core.architecture import Architecture, NothingFeasible
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Limit, Metrics, Problem
+from collm_nas.core.search import Budget, run_search
+from collm_nas.core.strategy import Batch, Proposal
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.collm import CoLLM
 from tests.conftest import FixedChat, ToyWorld, load, options
 

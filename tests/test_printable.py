@@ -9,7 +9,7 @@ import unicodedata
 
 import pytest
 
-from collm_nas.printable import caption, encodable, printable, spreadsheet_cell
+from collm_nas.core.printable import caption, encodable, printable, spreadsheet_cell
 
 
 def test_only_visible_characters_and_line_ends_are_shown():

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from collm_nas import session
-from collm_nas.archive import Archive
-from collm_nas.binding import is_chat_model, with_models
-from collm_nas.estimate import estimate
+from collm_nas.cli import session
+from collm_nas.cli.estimate import estimate
+from collm_nas.config.binding import is_chat_model, with_models
+from collm_nas.config.run import Stopped, UserError
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
+from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.llm.base import ChatModel, Message
 from collm_nas.llm.scripted import ScriptedChat
-from collm_nas.problem import Problem
-from collm_nas.run import Stopped, UserError
-from collm_nas.strategy.base import Batch, round_rng
 from tests.conftest import search_config
 
 HERE = "tests.test_roles"
@@ -47,7 +47,7 @@ class Aide:
 
 def hired(**settings: Any) -> ScriptedChat:
     """Make a chat model as a function does, which does not show in its name."""
-    from collm_nas.searchspace.nasbench201 import NASBench201
+    from collm_nas.spaces.nasbench201.space import NASBench201
 
     return ScriptedChat(NASBench201(), **settings)
 
@@ -83,7 +83,7 @@ def test_models_of_any_name_are_ledgered_capped_estimated_and_named(config, tmp_
 
 
 def scripted(**more: Any) -> dict[str, Any]:
-    space = {"_target_": "collm_nas.searchspace.nasbench201.NASBench201"}
+    space = {"_target_": "collm_nas.spaces.nasbench201.space.NASBench201"}
     return {"_target_": SCRIPTED, "space": space, **more}
 
 

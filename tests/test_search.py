@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas.architecture import Architecture, InvalidArchitecture
-from collm_nas.archive import Archive, Record, Round
-from collm_nas.problem import EvaluationFailed, Limit, parse_limits
-from collm_nas.search import Budget, run_search, screen
-from collm_nas.strategy.base import Batch, Proposal
+from collm_nas.core.architecture import Architecture, InvalidArchitecture
+from collm_nas.core.archive import Archive, Record, Round
+from collm_nas.core.problem import EvaluationFailed, Limit, parse_limits
+from collm_nas.core.search import Budget, run_search, screen
+from collm_nas.core.strategy import Batch, Proposal
 from collm_nas.strategy.random import RandomSearch
 from tests.conftest import ToyWorld, problems_of
 

@@ -27,8 +27,8 @@ QUICK = [
     "pace.checkpoint_every_steps=4",
 ]
 PHASE = (
-    "{_target_: collm_nas.recipe.base.Phase, name: %s, steps: 25, lr: 0.1,"
-    " sampling: {_target_: collm_nas.recipe.sampling.Uniform}}"
+    "{_target_: collm_nas.cli.training_run.recipe.Phase, name: %s, steps: 25, lr: 0.1,"
+    " sampling: {_target_: collm_nas.cli.training_run.sampling.Uniform}}"
 )
 PHASES = f"recipe.phases=[{PHASE % 'first'},{PHASE % 'second'}]"
 
@@ -86,7 +86,7 @@ def test_a_disturbed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, end):
 def processes(folder: Path, *overrides: str) -> list[dict]:
     folder.mkdir()
     finish(
-        start(folder, str(folder), *overrides, script="tests/recipe/several_processes.py"),
+        start(folder, str(folder), *overrides, script="tests/training/several_processes.py"),
     )
     return [torch.load(path, weights_only=True) for path in sorted(folder.glob("weights-*.pt"))]
 

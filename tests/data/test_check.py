@@ -1,8 +1,8 @@
 import pytest
 
+from collm_nas.config.run import build
 from collm_nas.data.check import check_classes
 from collm_nas.data.digits import Digits
-from collm_nas.run import build
 from tests.conftest import load, options
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from collm_nas import session
+from collm_nas.cli import session
 from tests.conftest import load, search_config
 from tests.evaluator.conftest import space_of
 
@@ -20,8 +20,8 @@ NAMES = [f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "rec
 def supernet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
-    from collm_nas.supernet.base import build_supernet
-    from collm_nas.supernet.checkpoint import save_supernet
+    from collm_nas.spaces.checkpoint import save_supernet
+    from collm_nas.spaces.supernet import build_supernet
 
     path = tmp_path_factory.mktemp("weights") / "supernet.safetensors"
     space = space_of(SPACE)

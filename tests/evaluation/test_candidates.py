@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas.evaluation import candidates, command
-from collm_nas.evaluation.candidates import choose
-from collm_nas.evaluation.subject import find_subject
+from collm_nas.cli.evaluate import candidates, command
+from collm_nas.cli.evaluate.candidates import choose
+from collm_nas.cli.evaluate.subject import find_subject
+from collm_nas.config.run import UserError
 from collm_nas.report.evaluations import keep
-from collm_nas.run import UserError
-from collm_nas.supernet.alone import Alone, OneNetwork
-from collm_nas.supernet.checkpoint import save_supernet
+from collm_nas.spaces.checkpoint import save_supernet
+from collm_nas.spaces.stand_alone import Alone, OneNetwork
 from tests.evaluation.conftest import asked
 
 ARCH = "arch=[0,1,2,3,0,1]"

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from collm_nas import session
-from collm_nas.evaluation import command
-from collm_nas.evaluation.bench import build_bench
-from collm_nas.evaluation.subject import find_subject
+from collm_nas.cli import session
+from collm_nas.cli.evaluate import command
+from collm_nas.cli.evaluate.bench import build_bench
+from collm_nas.cli.evaluate.subject import find_subject
+from collm_nas.config.run import UserError
 from collm_nas.report.evaluations import keep, read
-from collm_nas.run import UserError
-from collm_nas.searchspace.published import PUBLISHED, of_space
+from collm_nas.spaces.published import PUBLISHED, of_space
 from tests.conftest import load, search_config
 from tests.evaluation.conftest import NAMES, asked
 from tests.evaluator.conftest import space_of

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 import collm_nas
+from collm_nas.cli.evaluate import command
 from collm_nas.data.view import View
-from collm_nas.evaluation import command
 from collm_nas.report.evaluations import read
 from tests.conftest import ROOT
 from tests.evaluation.conftest import asked

@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from collm_nas.architecture import Architecture
-from collm_nas.evaluation import command
-from collm_nas.evaluation.bench import build_bench
-from collm_nas.evaluation.trust import spread, supernet_report
-from collm_nas.problem import EvaluationFailed, Metrics
+from collm_nas.cli.evaluate import command
+from collm_nas.cli.evaluate.bench import build_bench
+from collm_nas.cli.evaluate.trust import spread, supernet_report
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import EvaluationFailed, Metrics
 from collm_nas.report.trust import agreement
 from tests.evaluation.conftest import asked
 from tests.evaluator.conftest import SPACES, space_of

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from collm_nas.architecture import Architecture
-from collm_nas.searchspace.nasbench201 import OPERATIONS, parse_cell_string
+from collm_nas.core.architecture import Architecture
+from collm_nas.spaces.nasbench201.space import OPERATIONS, parse_cell_string
 
 ROOT = Path(__file__).parents[2]
 SRC = str(ROOT / "src")  # for commands that tests start

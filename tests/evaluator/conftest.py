@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas.run import build
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.config.run import build
+from collm_nas.spaces.base import SearchSpace
 from tests.conftest import load
 
 SPACES = ("shufflenet_tiny", "mobilenet_tiny", "autoformer_tiny32")
@@ -23,8 +23,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return files of random weights, by the option of the search space."""
     import torch
 
-    from collm_nas.supernet.base import build_supernet
-    from collm_nas.supernet.checkpoint import save_supernet
+    from collm_nas.spaces.checkpoint import save_supernet
+    from collm_nas.spaces.supernet import build_supernet
 
     folder, files = tmp_path_factory.mktemp("weights"), {}
     for name in SPACES:

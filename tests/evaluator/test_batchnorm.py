@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from collm_nas.evaluator.batchnorm import fold_batch_norms, recalibrate
-from collm_nas.searchspace.mobilenet import MobileNet
-from collm_nas.supernet.ofa import OFASupernet
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.mobilenet.supernet import OFASupernet
 from tests.ofa_goldens import (
     TINY,
     fill_module,

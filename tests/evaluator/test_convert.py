@@ -14,7 +14,7 @@ import pytest
 from collm_nas.evaluator.tables import Split, TableError, read_table
 from collm_nas.evaluator.tables.convert import convert, main
 from collm_nas.evaluator.tables.table import all_keys, name_of
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.evaluator.benchmark_files import OFFICIAL, SRC, needs_shared, official_folder, rows_of
 
 NAMES = [name_of(key) for key in all_keys()]

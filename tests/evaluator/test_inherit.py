@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
+from collm_nas.core.problem import EvaluationFailed
 from collm_nas.data.digits import Digits
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.inherit import BATCH, Accuracy, Images, calibrated_subnet, measure
 from collm_nas.evaluator.protocol import protocol
-from collm_nas.problem import EvaluationFailed
-from collm_nas.searchspace.shufflenet import ShuffleNet
-from collm_nas.supernet.base import Supernet, build_supernet
+from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.spaces.supernet import Supernet, build_supernet
 
 torch.set_num_threads(1)
 PIXELS = pixel_format("imagenet")

@@ -16,8 +16,8 @@ from collm_nas.data.digits import Digits
 from collm_nas.data.view import RandomView
 from collm_nas.evaluator.protocol import PROTOCOLS
 from collm_nas.evaluator.supernet import CannotEvaluate, Measurement, SupernetEvaluator
-from collm_nas.supernet.base import build_supernet
-from collm_nas.supernet.checkpoint import save_supernet
+from collm_nas.spaces.checkpoint import save_supernet
+from collm_nas.spaces.supernet import build_supernet
 from tests.evaluator.conftest import SPACES, space_of
 
 torch.set_num_threads(1)
@@ -104,7 +104,7 @@ def test_calibration_sees_images_as_the_authors_trained_or_in_the_centre(release
     assert views[0].shape == views[1].shape
     assert not torch.equal(*views)
     recipe = {
-        "augmentation": {"_target_": "collm_nas.recipe.augmentation.RandomCrop", "flip": False}
+        "augmentation": {"_target_": "collm_nas.cli.training_run.augmentation.RandomCrop", "flip": False}
     }
     own = measurement("mobilenet_tiny", ours(tmp_path / "a", recipe=json.dumps(recipe)))
     assert own.images.bn_view == RandomView(flip=False), "nothing mirrors digits"

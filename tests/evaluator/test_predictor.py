@@ -14,13 +14,13 @@ import pytest
 import torch
 from scipy.stats import kendalltau, spearmanr
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.evaluator import predictor_file
 from collm_nas.evaluator.measured import read_table
 from collm_nas.evaluator.predictor import PredictorEvaluator
 from collm_nas.evaluator.predictor_file import Meaning, Predictor, WrongPredictor, read, save
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.searchspace.mobilenet import MobileNet
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.mobilenet.space import MobileNet
 from tests.conftest import SHARED
 from tests.strategy.toy import Staircase
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from collm_nas.core.problem import EvaluationFailed
 from collm_nas.evaluator.sealed import SealedTest
-from collm_nas.problem import EvaluationFailed
-from collm_nas.searchspace.nasbench201 import NASBench201, parse_cell_string
+from collm_nas.spaces.nasbench201.space import NASBench201, parse_cell_string
 from tests.evaluator.benchmark_files import (
     BEST,
     COLUMN,

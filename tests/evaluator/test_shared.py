@@ -7,15 +7,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.files import Journal
 from collm_nas.evaluator.shared import SharedResults
-from collm_nas.files import Journal
 from tests.conftest import ROOT
 
 WRITE = """
 import sys
 from pathlib import Path
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.evaluator.shared import SharedResults
 
 shared = SharedResults(Path(sys.argv[1]), "clean:0")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from collm_nas import session
-from collm_nas.archive import Archive
-from collm_nas.files import Journal
-from collm_nas.run import UserError
+from collm_nas.cli import session
+from collm_nas.config.run import UserError
+from collm_nas.core.archive import Archive
+from collm_nas.core.files import Journal
 from tests.conftest import ROOT, load
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -95,9 +95,9 @@ def test_a_run_goes_on_with_the_same_weights_alone(
 
     import torch
 
-    from collm_nas.run import build
-    from collm_nas.supernet.base import build_supernet
-    from collm_nas.supernet.checkpoint import save_supernet
+    from collm_nas.config.run import build
+    from collm_nas.spaces.checkpoint import save_supernet
+    from collm_nas.spaces.supernet import build_supernet
 
     space = build(config(path).searchspace)
     torch.manual_seed(1)

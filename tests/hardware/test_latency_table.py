@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from collm_nas.config.run import build
 from collm_nas.hardware import build_table
 from collm_nas.hardware.blocks import block_names, covering
 from collm_nas.hardware.latency_table import LatencyTable
-from collm_nas.run import build
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.searchspace.nasbench201 import NASBench201
-from collm_nas.searchspace.shufflenet import ShuffleNet
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.nasbench201.space import NASBench201
+from collm_nas.spaces.shufflenet.space import ShuffleNet
 from tests.conftest import CONF, load
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from collm_nas.config.run import build
+from collm_nas.core.problem import Limit, Problem
 from collm_nas.hardware.memory import ActivationMemory
-from collm_nas.problem import Limit, Problem
-from collm_nas.run import build
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.searchspace.nasbench201 import NASBench201
-from collm_nas.searchspace.shufflenet import ShuffleNet
-from collm_nas.supernet.base import build_supernet
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.nasbench201.space import NASBench201
+from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.spaces.supernet import build_supernet
 from tests.conftest import load
 
 SPACES = ("shufflenet_tiny", "mobilenet_tiny", "autoformer_tiny32")

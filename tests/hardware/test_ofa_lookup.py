@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from collm_nas.hardware.ofa_lookup import OFALookup
-from collm_nas.searchspace.mobilenet import MobileNet
-from collm_nas.searchspace.mobilenet_published import SPECIALISED
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.mobilenet.published import SPECIALISED
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.conftest import SHARED
 
 TABLES = SHARED / "data/ofa_mbv3/official/note10"

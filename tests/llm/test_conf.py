@@ -10,10 +10,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from collm_nas.config.run import build
 from collm_nas.llm.auto import BY_KEY
 from collm_nas.llm.base import LLMUnavailable, Message
 from collm_nas.llm.openai import OpenAIChat
-from collm_nas.run import build
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIONS = [path.stem for path in sorted((CONF / "llm").glob("[!_]*.yaml"))]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from collm_nas.files import CorruptFile
+from collm_nas.core.files import CorruptFile
 from collm_nas.llm.base import JSON, CapReached, LLMUnavailable, Message, Reply, Usage
 from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat, Totals
 

@@ -18,7 +18,7 @@ import pytest
 from collm_nas.llm.base import LLMUnavailable, Message
 from collm_nas.llm.local import LocalChat
 from collm_nas.llm.weights import find_weights, is_installed, known_weights, sha256_of
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 
 SAMPLING: dict[str, Any] = {"temperature": 1.0, "min_p": 0.1, "max_tokens": 60, "seed": 0}
 MODEL = "smollm2-135m"

@@ -18,9 +18,9 @@ import pytest
 from omegaconf import OmegaConf
 
 import collm_nas.llm.openai as module
+from collm_nas.config.run import UserError, build
 from collm_nas.llm.base import LLMUnavailable, Message, Usage
 from collm_nas.llm.openai import OpenAIChat
-from collm_nas.run import UserError, build
 
 KEY = "sk-proj-0123456789abcdefghij"
 MESSAGES = [Message("system", "You design networks."), Message("user", "Propose one.")]

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from collm_nas.architecture import Architecture, InvalidArchitecture
-from collm_nas.archive import Archive
+from collm_nas.config.run import build
+from collm_nas.core.architecture import Architecture, InvalidArchitecture
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
+from collm_nas.core.search import Budget, run_search
 from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.llm.base import Message, Reply
@@ -21,11 +24,8 @@ from collm_nas.llm.personas.cast import PERSONAS
 from collm_nas.llm.personas.faults import FAULTY
 from collm_nas.llm.personas.prior import PRIORS
 from collm_nas.llm.scripted import ScriptedChat
-from collm_nas.problem import Problem
-from collm_nas.run import build
-from collm_nas.search import Budget, run_search
-from collm_nas.searchspace.base import Costs, SearchSpace, Variable
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.base import Costs, SearchSpace, Variable
+from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.asking import batch_schema
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.reading import read_proposals
@@ -307,7 +307,7 @@ def test_another_seed_call_or_message_gets_another_answer(persona, space):
 def test_answers_do_not_depend_on_the_process():
     code = (
         "from collm_nas.llm.base import Message; from collm_nas.llm.scripted import ScriptedChat;"
-        "from collm_nas.searchspace.nasbench201 import NASBench201;"
+        "from collm_nas.spaces.nasbench201.space import NASBench201;"
         "print(ScriptedChat(NASBench201()).complete([Message('user', 'Hi')], purpose='').text)"
     )
 

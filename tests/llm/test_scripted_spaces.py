@@ -6,7 +6,7 @@ import pytest
 
 from collm_nas.llm.personas.writing import fits, item_schema
 from tests.conftest import options
-from tests.recipe.recipes import searchspace
+from tests.training.recipes import searchspace
 
 
 @pytest.mark.parametrize("name", options("searchspace"))

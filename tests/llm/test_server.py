@@ -21,7 +21,7 @@ from collm_nas.llm.openai import OpenAIChat
 from collm_nas.llm.personas.cast import PERSONAS
 from collm_nas.llm.personas.faults import FAULTS
 from collm_nas.llm.server import FakeServer, build_space, main, serve
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.asking import batch_schema
 from tests.conftest import ROOT
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas import session
-from collm_nas.archive import Archive, Record, Round
+from collm_nas.cli import session
+from collm_nas.config.run import Stopped
+from collm_nas.core.archive import Archive, Record, Round
 from collm_nas.llm.ledger import Ledger, Totals
 from collm_nas.logger.base import Snapshot, snapshots
 from collm_nas.logger.csv import CSVLogger
 from collm_nas.report.errors import WRONG_INPUT
-from collm_nas.run import Stopped
 from tests.conftest import ROOT, search_config
 from tests.strategy.toy import staircase
 

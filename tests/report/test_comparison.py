@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas import session
-from collm_nas.compose import recorded
+from collm_nas.cli import session
+from collm_nas.cli.compose import recorded
+from collm_nas.config.run import UserError
 from collm_nas.report.comparison import compare, draw, print_comparison, print_notes
 from collm_nas.report.gathering import Comparison, Gathered, gather
 from collm_nas.report.next_command import next_command
-from collm_nas.run import UserError
 from tests.conftest import SHARED, load, search_config
 
 NAMES = [f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe", "logger")]

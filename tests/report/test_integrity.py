@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas import session
-from collm_nas.archive import Archive, Record, Round
-from collm_nas.files import CorruptFile
+from collm_nas.cli import session
+from collm_nas.config.run import UserError
+from collm_nas.core.archive import Archive, Record, Round
+from collm_nas.core.files import CorruptFile
 from collm_nas.report.stored import read_run
-from collm_nas.run import UserError
 from tests.conftest import search_config
 
 SHORT = "budget.evaluations=20"

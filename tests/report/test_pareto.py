@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas import session
-from collm_nas.architecture import Architecture
-from collm_nas.archive import Archive, Record, Round
+from collm_nas.cli import session
+from collm_nas.config.run import UserError
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.archive import Archive, Record, Round
+from collm_nas.core.problem import Problem, parse_reference
 from collm_nas.hardware.closed_form import ClosedForm
-from collm_nas.problem import Problem, parse_reference
 from collm_nas.report import pareto
-from collm_nas.run import UserError
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy import telling
 from collm_nas.strategy.nsga2 import NSGA2
 from tests.conftest import search_config

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from collm_nas.archive import Archive, Record, Round
+from collm_nas.core.archive import Archive, Record, Round
 from collm_nas.report.ranking import alike, certainty, ranked
 from collm_nas.report.uncertainty import interval, near_chance, told_apart, written
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 
 METRIC = "val_accuracy"
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from collm_nas.architecture import Architecture, Value
-from collm_nas.archive import Archive, Record, Round
+from collm_nas.config.run import build
+from collm_nas.core.architecture import Architecture, Value
+from collm_nas.core.archive import Archive, Record, Round
+from collm_nas.core.problem import Problem
+from collm_nas.core.search import Budget, run_search
 from collm_nas.hardware.closed_form import ClosedForm
-from collm_nas.problem import Problem
-from collm_nas.run import build
-from collm_nas.search import Budget, run_search
-from collm_nas.searchspace.autoformer import AutoFormer
-from collm_nas.searchspace.encoding import one_hot, option_indices
-from collm_nas.searchspace.mobilenet import MobileNet
-from collm_nas.searchspace.shufflenet import ShuffleNet
+from collm_nas.spaces.autoformer.space import AutoFormer
+from collm_nas.spaces.encoding import one_hot, option_indices
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.shufflenet.space import ShuffleNet
 from collm_nas.strategy.evolution import Evolution
 from collm_nas.strategy.gp import GaussianProcess, normal_scores
 from collm_nas.strategy.local_search import LocalSearch

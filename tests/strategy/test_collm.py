@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas.architecture import Architecture
-from collm_nas.archive import Archive
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
+from collm_nas.core.search import Budget, run_search
 from collm_nas.hardware.closed_form import ClosedForm
-from collm_nas.problem import Problem
-from collm_nas.search import Budget, run_search
-from collm_nas.searchspace.nasbench201 import NASBench201, cell_string
+from collm_nas.spaces.nasbench201.space import NASBench201, cell_string
 from collm_nas.strategy import telling
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.evoprompting import EvoPrompting

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.architecture import Architecture, NothingFeasible
-from collm_nas.archive import Archive
+from collm_nas.config.run import build
+from collm_nas.core.architecture import Architecture, NothingFeasible
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import EvaluationFailed, Limit, Metrics, Problem
+from collm_nas.core.search import Budget, run_search
+from collm_nas.core.strategy import SearchStrategy
 from collm_nas.evaluator.cached import CachedEvaluator
-from collm_nas.problem import EvaluationFailed, Limit, Metrics, Problem
-from collm_nas.run import build
-from collm_nas.search import Budget, run_search
-from collm_nas.strategy.base import SearchStrategy
 from tests.conftest import ToyWorld, load, options
 from tests.strategy.toy import Staircase, WiderIsBetter, staircase
 

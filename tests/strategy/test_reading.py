@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from collm_nas.architecture import Architecture, InvalidArchitecture
-from collm_nas.archive import Archive
+from collm_nas.config.run import build
+from collm_nas.core.architecture import Architecture, InvalidArchitecture
+from collm_nas.core.archive import Archive
+from collm_nas.core.search import screen
 from collm_nas.llm.base import Reply
-from collm_nas.run import build
-from collm_nas.search import screen
 from collm_nas.strategy.reading import MAX_PROPOSALS, MAX_TEXT, read_proposals
 from tests.conftest import load, options
 

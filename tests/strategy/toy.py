@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import Limit, Metrics, Problem
 from collm_nas.hardware.closed_form import ClosedForm
-from collm_nas.problem import Limit, Metrics, Problem
-from collm_nas.searchspace.base import Costs, SearchSpace, Variable
+from collm_nas.spaces.base import Costs, SearchSpace, Variable
 
 WIDTHS = (8, 16, 32)
 

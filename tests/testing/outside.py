@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from collm_nas.architecture import Architecture
-from collm_nas.searchspace.base import Costs, SearchSpace, Variable
-from collm_nas.supernet.base import Supernet
+from collm_nas.core.architecture import Architecture
+from collm_nas.spaces.base import Costs, SearchSpace, Variable
+from collm_nas.spaces.supernet import Supernet
 from collm_nas.testing.conformance import (
     NetworkConformance,
     SearchSpaceConformance,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from torch import Tensor, nn
 
-from collm_nas.architecture import Architecture
-from collm_nas.searchspace.base import Costs
-from collm_nas.searchspace.shufflenet import ShuffleNet
-from collm_nas.supernet.spos import SPOSNetwork, SPOSSupernet
+from collm_nas.core.architecture import Architecture
+from collm_nas.spaces.base import Costs
+from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.spaces.shufflenet.supernet import SPOSNetwork, SPOSSupernet
 from collm_nas.testing.conformance import SearchSpaceConformance, SupernetConformance
 from collm_nas.testing.networks import untrained
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from collm_nas.core.unpickling import load
 from collm_nas.data.base import DataUnavailable, ImageData, Split, SplitName
 from collm_nas.data.splits import Positions, stratified
 from collm_nas.data.view import Pixels
-from collm_nas.unpickling import load
 
 
 def _latin1(text: str, _: str) -> bytes:

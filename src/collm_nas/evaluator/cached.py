@@ -11,9 +11,9 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from collm_nas.architecture import Architecture, Value
-from collm_nas.files import Journal
-from collm_nas.problem import EvaluationFailed, Evaluator, Metrics, measurement
+from collm_nas.core.architecture import Architecture, Value
+from collm_nas.core.files import Journal
+from collm_nas.core.problem import EvaluationFailed, Evaluator, Metrics, measurement
 
 
 class EvaluationLine(TypedDict):

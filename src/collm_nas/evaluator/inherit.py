@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import EvaluationFailed
 from collm_nas.data.pixels import PixelFormat
 from collm_nas.evaluator.batchnorm import fold_batch_norms, recalibrate
 from collm_nas.evaluator.parallel import in_order
 from collm_nas.evaluator.protocol import Precision, Protocol
-from collm_nas.problem import EvaluationFailed
-from collm_nas.supernet.base import Supernet
+from collm_nas.spaces.supernet import Supernet
 
 BATCH = {"cpu": 32, "cuda": 500}  # images of a forward pass, by device
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.architecture import Architecture, Value
+from collm_nas.config.run import build
+from collm_nas.core.architecture import Architecture, Value
+from collm_nas.core.files import Journal
 from collm_nas.evaluator.cached import EvaluationLine
 from collm_nas.evaluator.predictor_file import Array
-from collm_nas.files import Journal
-from collm_nas.run import build
-from collm_nas.searchspace.base import SearchSpace, Variable
+from collm_nas.spaces.base import SearchSpace, Variable
 
 REPORTED = 5  # problems of a table in one message
 

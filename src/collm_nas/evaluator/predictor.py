@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from collm_nas.architecture import Architecture, Value
+from collm_nas.core.architecture import Architecture, Value
+from collm_nas.core.problem import Metrics
 from collm_nas.evaluator import predictor_file
 from collm_nas.evaluator.predictor_file import OFA_SPACE, Meaning
-from collm_nas.problem import Metrics
-from collm_nas.searchspace.base import SearchSpace, Variable
+from collm_nas.spaces.base import SearchSpace, Variable
 
 DIGITS = 6  # of a percentage; later ones depend on the machine's order of summation
 

@@ -23,9 +23,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from collm_nas.architecture import Architecture, Value
-from collm_nas.searchspace.base import Variable
-from collm_nas.searchspace.encoding import one_hot
+from collm_nas.core.architecture import Architecture, Value
+from collm_nas.spaces.base import Variable
+from collm_nas.spaces.encoding import one_hot
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
@@ -205,7 +205,7 @@ def _read_npz(path: Path) -> Arrays:
 def _read_torch(path: Path) -> Arrays:
     import torch  # here: predictors in .npz files need none
 
-    from collm_nas.supernet.checkpoint import UNREADABLE
+    from collm_nas.spaces.checkpoint import UNREADABLE
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -5,9 +5,9 @@ A search never holds this object, so nothing it does can depend on a test accura
 
 from __future__ import annotations
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.evaluator.tables import Standing, read_table
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 
 
 class SealedTest:

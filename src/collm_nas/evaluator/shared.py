@@ -9,9 +9,9 @@ from typing import NotRequired
 from filelock import FileLock
 from typing_extensions import TypedDict
 
-from collm_nas.architecture import Architecture, Value
-from collm_nas.files import Journal
-from collm_nas.problem import Metrics
+from collm_nas.core.architecture import Architecture, Value
+from collm_nas.core.files import Journal
+from collm_nas.core.problem import Metrics
 
 
 class ResultLine(TypedDict):

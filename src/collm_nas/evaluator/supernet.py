@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import torch
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import EvaluationFailed, Metrics
 from collm_nas.data.base import ImageData, Split
 from collm_nas.data.cache import cache_dir
 from collm_nas.data.pixels import PixelFormat, pixel_format
@@ -27,12 +28,11 @@ from collm_nas.evaluator.inherit import BATCH, Images, calibrated_subnet, measur
 from collm_nas.evaluator.protocol import PROTOCOLS, Protocol, protocol
 from collm_nas.evaluator.shared import SharedResults
 from collm_nas.evaluator.worker import Worker, WorkerDied
-from collm_nas.problem import EvaluationFailed, Metrics
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.alone import NORMS
-from collm_nas.supernet.base import Supernet, supernet_class
-from collm_nas.supernet.checkpoint import FORMAT, load_supernet, supernet_info
-from collm_nas.supernet.download import WeightsUnavailable, supernet_file
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.checkpoint import FORMAT, load_supernet, supernet_info
+from collm_nas.spaces.download import WeightsUnavailable, supernet_file
+from collm_nas.spaces.stand_alone import NORMS
+from collm_nas.spaces.supernet import Supernet, supernet_class
 
 # whether the weights were trained on the images that candidates are ranked by
 Seen = Literal["", "training_images", "perhaps_trained_on"]

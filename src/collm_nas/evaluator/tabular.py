@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import Metrics
 from collm_nas.evaluator.tables import Split, Standing, read_table
-from collm_nas.problem import Metrics
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 
 OBJECTIVES: dict[Split, str] = {"valid": "val_accuracy", "test": "test_accuracy"}
 

@@ -7,7 +7,7 @@ called `test_accuracy`, so that the objective, every record and every output say
 from __future__ import annotations
 
 from collm_nas.evaluator.tabular import TabularEvaluator
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 
 
 class SelectOnTestEvaluator(TabularEvaluator):

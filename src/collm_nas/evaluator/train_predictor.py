@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.architecture import Value
+from collm_nas.config.run import UserError, build
+from collm_nas.core.architecture import Value
 from collm_nas.evaluator.measured import Measured, read_run, read_table
 from collm_nas.evaluator.predictor_file import Meaning, Network, Predictor, save
-from collm_nas.run import UserError, build
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.searchspace.encoding import gene_variables, one_hot, option_indices
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.encoding import gene_variables, one_hot, option_indices
 
 HIDDEN = 128  # units: one layer of them was as good as more on 2,610 measured OFA subnets
 MEMBERS = 3

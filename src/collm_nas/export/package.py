@@ -2,7 +2,7 @@
 
 The JSON names the space with its arguments and the architecture as people write it, so that the
 network is rebuilt by this package; and how an image becomes the network's input, so that other
-programs need nothing else. Nothing is unpickled, and only classes of `collm_nas.searchspace` are
+programs need nothing else. Nothing is unpickled, and only classes of `collm_nas.spaces` are
 looked up by name.
 """
 
@@ -21,16 +21,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from collm_nas.architecture import Architecture, InvalidArchitecture
+from collm_nas.config.renamed import current_name
+from collm_nas.core.architecture import Architecture, InvalidArchitecture
 from collm_nas.data.pixels import PixelFormat
 from collm_nas.data.view import View
 from collm_nas.evaluator.batchnorm import fold_batch_norms
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.base import build_supernet
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.supernet import build_supernet
 
 FORMAT = "collm-nas subnet 1"
 WEIGHTS, CONFIG = "subnet.safetensors", "subnet.json"
-SPACES = "collm_nas.searchspace."
+SPACES = "collm_nas.spaces."
 
 
 class WrongPackage(ValueError):
@@ -156,8 +157,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _build_space(folder: Path, node: Mapping[str, Any]) -> SearchSpace:
-    """Build the space; names from outside `collm_nas.searchspace` are refused, unread."""
-    target = str(node.get("_target_", ""))
+    """Build the space; names from outside `collm_nas.spaces` are refused, unread."""
+    target = current_name(str(node.get("_target_", "")))
     if not target.startswith(SPACES):
         raise WrongPackage(f"{folder / CONFIG}: space: {target!r} is none of {SPACES}*")
     try:

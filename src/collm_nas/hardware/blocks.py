@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from collm_nas.architecture import Architecture
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.searchspace.mobilenet import MobileNet
-from collm_nas.searchspace.shufflenet import ShuffleNet
+from collm_nas.core.architecture import Architecture
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.shufflenet.space import ShuffleNet
 
 
 def block_names(space: SearchSpace, arch: Architecture) -> list[str]:

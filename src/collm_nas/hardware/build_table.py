@@ -22,16 +22,16 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from collm_nas.architecture import Architecture
-from collm_nas.files import write_atomically
+from collm_nas.config.run import build
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.files import write_atomically
 from collm_nas.hardware import engine
 from collm_nas.hardware.blocks import block_names, covering
 from collm_nas.hardware.latency_table import LatencyTable
 from collm_nas.hardware.timing import Pace, time_calls
-from collm_nas.run import build
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.base import Supernet
-from collm_nas.supernet.mobilenetv3 import MobileNetV3
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.mobilenet.network import MobileNetV3
+from collm_nas.spaces.supernet import Supernet
 
 
 def measure_blocks(space: SearchSpace, pace: Pace, device: str) -> dict[str, Any]:

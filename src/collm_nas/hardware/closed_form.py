@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collm_nas.architecture import Architecture
-from collm_nas.problem import Metrics
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import Metrics
+from collm_nas.spaces.base import SearchSpace
 
 
 class ClosedForm:

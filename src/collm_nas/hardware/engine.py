@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.evaluator.batchnorm import fold_batch_norms
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.base import Supernet, build_supernet
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.supernet import Supernet, build_supernet
 
 Call = Callable[[], object]
 

@@ -20,15 +20,15 @@ from annotated_types import Ge, Le
 from filelock import FileLock
 from pydantic import AfterValidator
 
-from collm_nas.architecture import Architecture
-from collm_nas.files import Journal
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.files import Journal
+from collm_nas.core.problem import Metrics
+from collm_nas.core.ranges import Text
 from collm_nas.hardware.timing import Pace, Timing, time_calls
-from collm_nas.problem import Metrics
-from collm_nas.ranges import Text
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
-    from collm_nas.supernet.base import Supernet
+    from collm_nas.spaces.supernet import Supernet
 
 Engine = Literal["torch", "onnxruntime"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import Metrics
+from collm_nas.core.ranges import Text
 from collm_nas.hardware.blocks import block_names, covering
-from collm_nas.problem import Metrics
-from collm_nas.ranges import Text
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 
 
 class LatencyTable:

@@ -14,12 +14,12 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from collm_nas.architecture import Architecture
-from collm_nas.problem import Metrics
-from collm_nas.ranges import Text
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.searchspace.mobilenet import MobileNet
-from collm_nas.searchspace.mobilenet_skeleton import BlockSlot, Skeleton, hidden_width
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import Metrics
+from collm_nas.core.ranges import Text
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.mobilenet.skeleton import BlockSlot, Skeleton, hidden_width
+from collm_nas.spaces.mobilenet.space import MobileNet
 
 Table = Mapping[str, float]  # name of a layer -> ms
 

@@ -14,7 +14,9 @@ from typing import Annotated
 
 from annotated_types import MinLen
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import Metrics
+from collm_nas.core.ranges import Text
 from collm_nas.evaluator.tables.columns import read_columns, suffix_of
 from collm_nas.evaluator.tables.table import (
     TableError,
@@ -23,9 +25,7 @@ from collm_nas.evaluator.tables.table import (
     keys_by_name,
     name_of,
 )
-from collm_nas.problem import Metrics
-from collm_nas.ranges import Text
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 
 
 class TableCosts:

@@ -20,10 +20,10 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 from annotated_types import Ge
 from typing_extensions import TypedDict
 
-from collm_nas.files import Journal
+from collm_nas.core.files import Journal
+from collm_nas.core.printable import encodable
+from collm_nas.core.ranges import NotNegative
 from collm_nas.llm.base import JSON, SCRIPTED, CapReached, ChatModel, Message, Reply, Usage
-from collm_nas.printable import encodable
-from collm_nas.ranges import NotNegative
 
 
 class MessageLine(TypedDict):

@@ -23,10 +23,10 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from collm_nas.core.ranges import MANY, Seed, Share, Text
 from collm_nas.llm.base import JSON, LLMUnavailable, Message, Reply
 from collm_nas.llm.openai import OpenAIChat
 from collm_nas.llm.weights import find_weights, sha256_of
-from collm_nas.ranges import MANY, Seed, Share, Text
 
 SLOTS = 2  # one for each role, so that neither pushes the other's prompt out of the cache
 START_TIMEOUT_S = 300.0  # reading a large file from a slow disk

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from collm_nas.core.ranges import Seed, Text
 from collm_nas.llm.address import url_problems
 from collm_nas.llm.advice import LONGEST_WAIT_S, advice
 from collm_nas.llm.answers import name, read_message, read_usage
@@ -27,7 +28,6 @@ from collm_nas.llm.base import JSON, SCRIPTED, LLMUnavailable, Message, Reply, U
 from collm_nas.llm.keys import scrub
 from collm_nas.llm.prices import is_private, price
 from collm_nas.llm.transport import Body, Failure, post
-from collm_nas.ranges import Seed, Text
 
 if TYPE_CHECKING:
     import openai

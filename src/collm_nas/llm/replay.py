@@ -11,10 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from collm_nas.core.printable import encodable
+from collm_nas.core.ranges import Text
 from collm_nas.llm.base import JSON, LLMUnavailable, Message, Reply
 from collm_nas.llm.ledger import CallLine, MessageLine, open_calls, reply_of
-from collm_nas.printable import encodable
-from collm_nas.ranges import Text
 
 LEDGER = "llm_calls.jsonl"
 

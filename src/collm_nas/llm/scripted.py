@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from collm_nas.core.ranges import Seed, Text
 from collm_nas.llm.base import JSON, Message, Reply, Usage
 from collm_nas.llm.personas.base import Space
 from collm_nas.llm.personas.cast import PERSONAS, ask, label, tokens
 from collm_nas.llm.personas.faults import FAULTY
-from collm_nas.ranges import Seed, Text
 
 
 class ScriptedChat:

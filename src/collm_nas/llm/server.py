@@ -21,7 +21,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from collm_nas.arguments import key_of, node_problems
+from collm_nas.config.arguments import key_of, node_problems
 from collm_nas.llm import protocol
 from collm_nas.llm.handler import HOSTS, Answering, Handler
 from collm_nas.llm.personas.base import Answer, Space

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from collm_nas.archive import Archive, Round
+from collm_nas.core.archive import Archive, Round
 from collm_nas.llm.ledger import Totals
 
 

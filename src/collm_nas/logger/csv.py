@@ -9,10 +9,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from collm_nas.archive import Archive
-from collm_nas.files import write_atomically
+from collm_nas.core.archive import Archive
+from collm_nas.core.files import write_atomically
+from collm_nas.core.printable import spreadsheet_cell
 from collm_nas.logger.base import Snapshot
-from collm_nas.printable import spreadsheet_cell
 
 
 class CSVLogger:

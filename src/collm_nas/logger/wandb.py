@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from collm_nas.archive import Archive
-from collm_nas.files import write_atomically
+from collm_nas.config.run import UserError
+from collm_nas.core.archive import Archive
+from collm_nas.core.files import write_atomically
+from collm_nas.core.printable import printable, spreadsheet_cell
+from collm_nas.core.problem import costs_of
+from collm_nas.core.ranges import Text
 from collm_nas.logger.base import Snapshot
-from collm_nas.printable import printable, spreadsheet_cell
-from collm_nas.problem import costs_of
-from collm_nas.ranges import Text
-from collm_nas.run import UserError
 
 ID = re.compile("[0-9a-f]{8}")
 

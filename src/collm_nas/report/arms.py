@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from omegaconf import OmegaConf
 
-from collm_nas.problem import Limit
+from collm_nas.core.problem import Limit
 from collm_nas.report.stored import StoredRun
 
 Settings = Mapping[str, str]

@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 from textwrap import fill
 from typing import Any
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.report.gathering import Arm, Comparison, Gathered
 from collm_nas.report.uncertainty import LEVEL
 

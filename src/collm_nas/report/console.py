@@ -8,8 +8,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from collm_nas.core.printable import printable
 from collm_nas.logger.base import Snapshot
-from collm_nas.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

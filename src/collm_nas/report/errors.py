@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from omegaconf.errors import OmegaConfBaseException
 
+from collm_nas.config.run import Fruitless, Stopped, UserError
+from collm_nas.core.printable import printable
 from collm_nas.llm.base import LLMUnavailable
-from collm_nas.printable import printable
-from collm_nas.run import Fruitless, Stopped, UserError
 
 FRUITLESS, WRONG_INPUT, STOPPED = 1, 2, 3  # exit codes
 

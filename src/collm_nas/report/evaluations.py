@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collm_nas.files import write_atomically
-from collm_nas.run import UserError
+from collm_nas.config.run import UserError
+from collm_nas.core.files import write_atomically
 
 FILE = "evaluation.json"
 KEY = ("mode", "architecture", "protocol", "seeds")  # what makes two entries the same evaluation

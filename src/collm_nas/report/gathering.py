@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from collm_nas.config.run import UserError
 from collm_nas.report.arms import (
     Settings,
     arm_labels,
@@ -17,7 +18,6 @@ from collm_nas.report.arms import (
     seeds_of,
 )
 from collm_nas.report.stored import StoredRun, read_run
-from collm_nas.run import UserError
 
 FILES = ("archive.jsonl", "config.yaml")  # a search has one or both
 

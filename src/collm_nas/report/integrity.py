@@ -11,9 +11,9 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from collm_nas.archive import Archive, Record
+from collm_nas.core.archive import Archive, Record
+from collm_nas.core.files import Journal, read_json
 from collm_nas.evaluator.cached import EvaluationLine, measured
-from collm_nas.files import Journal, read_json
 from collm_nas.llm.ledger import CallLine
 
 RESULT = "result.json"

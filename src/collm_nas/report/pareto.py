@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collm_nas.archive import Archive, Record
-from collm_nas.printable import caption
-from collm_nas.problem import Problem, amount
+from collm_nas.core.archive import Archive, Record
+from collm_nas.core.printable import caption
+from collm_nas.core.problem import Problem, amount
 
 PERFECT = 100.0  # percent
 

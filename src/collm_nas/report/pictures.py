@@ -8,8 +8,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from collm_nas.archive import Archive
-from collm_nas.printable import caption
+from collm_nas.core.archive import Archive
+from collm_nas.core.printable import caption
 from collm_nas.report.ranking import ranked
 
 SIZE = (6.4, 4.0)  # inches

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from collm_nas.archive import Record
-from collm_nas.problem import Metrics, costs_of
+from collm_nas.core.archive import Record
+from collm_nas.core.problem import Metrics, costs_of
 from collm_nas.report.uncertainty import interval, told_apart
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from collm_nas.architecture import Architecture
+from collm_nas.config.run import UserError
+from collm_nas.core.architecture import Architecture
 from collm_nas.evaluator.sealed import SealedTest
 from collm_nas.report.evaluations import keep
 from collm_nas.report.stored import StoredRun
-from collm_nas.run import UserError
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 
 
 def test_accuracy(space: SearchSpace, table: str | None) -> Callable[[Architecture], float]:

@@ -11,12 +11,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.archive import Archive, Record
-from collm_nas.binding import FREE, flat, stored
+from collm_nas.config.binding import FREE, flat, stored
+from collm_nas.config.run import UserError, build
+from collm_nas.core.archive import Archive, Record
 from collm_nas.report.integrity import Result, check_files, read_result
 from collm_nas.report.ranking import ranked
-from collm_nas.run import UserError, build
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 
 # what results depend on but the evaluator: that is told by the protocol of each number
 BINDING = (

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collm_nas.archive import Archive
+from collm_nas.core.archive import Archive
+from collm_nas.core.printable import printable
+from collm_nas.core.problem import CountsImages, Problem, costs_of
 from collm_nas.llm.ledger import Totals
-from collm_nas.printable import printable
-from collm_nas.problem import CountsImages, Problem, costs_of
 from collm_nas.report import pareto
 from collm_nas.report.ranking import certainty, ranked
 from collm_nas.report.uncertainty import LEVEL

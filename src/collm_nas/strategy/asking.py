@@ -16,13 +16,13 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator
 from typing_extensions import TypedDict
 
-from collm_nas.architecture import Architecture
-from collm_nas.archive import Archive
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.archive import Archive
+from collm_nas.core.ranges import CountOrZero
+from collm_nas.core.strategy import Proposal
 from collm_nas.llm.base import ChatModel, Message
-from collm_nas.ranges import CountOrZero
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 from collm_nas.strategy import telling
-from collm_nas.strategy.base import Proposal
 from collm_nas.strategy.reading import WRAPPER, contains_objects, read_proposals
 
 # (the space as it is told, the request that ends the prompt) -> messages

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from collm_nas.archive import Archive, Round
+from collm_nas.core.archive import Archive, Round
+from collm_nas.core.problem import Problem
+from collm_nas.core.ranges import Count, MaybeInfinite, Seed
+from collm_nas.core.strategy import Batch
 from collm_nas.llm.base import ChatModel, Message
-from collm_nas.problem import Problem
-from collm_nas.ranges import Count, MaybeInfinite, Seed
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking, Candidates, Manner
-from collm_nas.strategy.base import Batch
 
 MAX_STRATEGY = 20_000  # characters: it is retold in every round, and a model may run wild
 

@@ -15,12 +15,12 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from collm_nas.architecture import Architecture
-from collm_nas.archive import Archive
-from collm_nas.problem import Problem
-from collm_nas.ranges import MANY, CountOrZero, Seed, Share
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
+from collm_nas.core.ranges import MANY, CountOrZero, Seed, Share
+from collm_nas.core.strategy import Batch, round_rng
+from collm_nas.spaces.base import SearchSpace
 from collm_nas.strategy.untried import untried
 
 

@@ -10,14 +10,14 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from collm_nas.archive import Archive
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
+from collm_nas.core.ranges import MANY, Count, Seed
+from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.llm.base import ChatModel, Message
-from collm_nas.problem import Problem
-from collm_nas.ranges import MANY, Count, Seed
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking, Candidates, Manner
-from collm_nas.strategy.base import Batch, round_rng
 
 
 class EvoPrompting:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collm_nas.architecture import Architecture
-from collm_nas.archive import Archive, Record
-from collm_nas.problem import Problem
-from collm_nas.ranges import Count, NotNegative, Seed
-from collm_nas.searchspace.encoding import Features, one_hot
-from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.archive import Archive, Record
+from collm_nas.core.problem import Problem
+from collm_nas.core.ranges import Count, NotNegative, Seed
+from collm_nas.core.strategy import Batch, round_rng
+from collm_nas.spaces.encoding import Features, one_hot
 from collm_nas.strategy.untried import SMALL, known, untried
 
 ELITE = 10  # how many of the best are mutated where a space is too large to list

@@ -6,14 +6,14 @@ Baselines are Competitive with Code Evolution", 2026, https://arxiv.org/abs/2602
 
 from __future__ import annotations
 
-from collm_nas.archive import Archive
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
+from collm_nas.core.ranges import Seed
+from collm_nas.core.strategy import Batch
 from collm_nas.llm.base import ChatModel, Message
-from collm_nas.problem import Problem
-from collm_nas.ranges import Seed
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking, Candidates, Manner
-from collm_nas.strategy.base import Batch
 
 
 class IIDLLM:

@@ -14,11 +14,11 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from collm_nas.architecture import Architecture
-from collm_nas.archive import Archive, Record
-from collm_nas.problem import Problem
-from collm_nas.ranges import MANY, Seed, Share
-from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.archive import Archive, Record
+from collm_nas.core.problem import Problem
+from collm_nas.core.ranges import MANY, Seed, Share
+from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.strategy.untried import untried
 
 

@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from collm_nas.architecture import InvalidArchitecture
+from collm_nas.core.architecture import InvalidArchitecture
+from collm_nas.core.strategy import Proposal
 from collm_nas.llm.answers import dump
 from collm_nas.llm.base import JSON, Reply
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.strategy.base import Proposal
+from collm_nas.spaces.base import SearchSpace
 
 WRAPPER = "architectures"
 MAX_READ = 1_000_000  # characters of an answer

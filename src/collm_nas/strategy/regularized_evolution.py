@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 
-from collm_nas.architecture import Architecture
-from collm_nas.archive import Archive
-from collm_nas.problem import Problem
-from collm_nas.ranges import Count, Seed
-from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
+from collm_nas.core.ranges import Count, Seed
+from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.strategy.untried import untried
 
 

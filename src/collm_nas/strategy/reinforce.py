@@ -12,12 +12,12 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from collm_nas.architecture import Architecture, Value
-from collm_nas.archive import Archive
-from collm_nas.problem import Problem
-from collm_nas.ranges import Count, Positive, Seed, Share
-from collm_nas.searchspace.encoding import INACTIVE, gene_variables, option_indices
-from collm_nas.strategy.base import Batch, round_rng
+from collm_nas.core.architecture import Architecture, Value
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
+from collm_nas.core.ranges import Count, Positive, Seed, Share
+from collm_nas.core.strategy import Batch, round_rng
+from collm_nas.spaces.encoding import INACTIVE, gene_variables, option_indices
 from collm_nas.strategy.untried import untried
 
 Matrix = NDArray[np.float64]  # (genes, options); a gene with fewer options is padded

@@ -7,9 +7,9 @@ import math
 from importlib import resources
 from string import Template
 
-from collm_nas.archive import Archive, Record, Round
-from collm_nas.problem import Problem, amount, costs_of
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.core.archive import Archive, Record, Round
+from collm_nas.core.problem import Problem, amount, costs_of
+from collm_nas.spaces.base import SearchSpace
 
 OBJECTIVES = {"val_accuracy": "validation accuracy", "test_accuracy": "test accuracy"}
 SUMMARISED = 10  # candidates that a summary shows

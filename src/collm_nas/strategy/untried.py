@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterable
 
-from collm_nas.architecture import Architecture
-from collm_nas.archive import Archive
-from collm_nas.problem import Problem
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.archive import Archive
+from collm_nas.core.problem import Problem
 
 ATTEMPTS = 100
 SMALL = 20_000  # architectures; a space up to this size can be listed as a whole

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from collm_nas.architecture import Architecture
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.core.architecture import Architecture
+from collm_nas.spaces.base import SearchSpace
 
 UNHEALTHY = [HealthCheck.differing_executors, HealthCheck.too_slow]  # inherited tests are meant
 many = settings(

@@ -27,8 +27,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collm_nas.architecture import Architecture, InvalidArchitecture, NothingFeasible
-from collm_nas.searchspace.base import Costs, SearchSpace
+from collm_nas.core.architecture import Architecture, InvalidArchitecture, NothingFeasible
+from collm_nas.spaces.base import Costs, SearchSpace
 from collm_nas.testing.candidates import architectures, impostors_of, leaves_of, many
 from collm_nas.testing.network_conformance import NetworkConformance, SupernetConformance
 from collm_nas.testing.schema import matches

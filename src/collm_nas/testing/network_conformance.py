@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from collm_nas.architecture import Architecture
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.base import Supernet
+from collm_nas.core.architecture import Architecture
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.supernet import Supernet
 from collm_nas.testing.candidates import architectures, few, similar
 from collm_nas.testing.networks import assert_same, count_macs, noise, standardised, untrained
 

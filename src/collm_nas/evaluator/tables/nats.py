@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from collm_nas.core.unpickling import load
 from collm_nas.evaluator.tables.table import (
     Quantity,
     TableError,
@@ -24,7 +25,6 @@ from collm_nas.evaluator.tables.table import (
     mean_accuracy,
     name_of,
 )
-from collm_nas.unpickling import load
 
 SUFFIX = ".pickle.pbz2"
 EPOCHS = "200"  # the API's `hp`; its default, "12", is a short training that nobody reports

@@ -13,10 +13,10 @@ from functools import cached_property
 from itertools import product
 from typing import Literal, Protocol, runtime_checkable
 
-from collm_nas.architecture import Architecture
-from collm_nas.problem import EvaluationFailed
-from collm_nas.searchspace.base import SearchSpace
-from collm_nas.searchspace.nasbench201 import DATASETS, EDGES, OPERATIONS, NASBench201, cell_string
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import EvaluationFailed
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.nasbench201.space import DATASETS, EDGES, OPERATIONS, NASBench201, cell_string
 
 Split = Literal["valid", "test"]
 SEEDS = (777, 888, 999)  # of the trainings; every cell has at least two of them

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.llm.base import JSON, Message
 
 DEFAULT_COUNT = 8  # architectures, where the question names no number

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.llm.personas.base import Space
 
 ACCURACY = re.compile(r"accuracy\D{0,20}(\d+(?:\.\d+)?)", re.I)

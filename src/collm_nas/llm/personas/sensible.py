@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence, Set
 
-from collm_nas.architecture import Architecture
+from collm_nas.core.architecture import Architecture
 from collm_nas.llm.personas.base import Answer, Question, Space
 from collm_nas.llm.personas.prior import PRIORS
 from collm_nas.llm.personas.results import Results, read_results

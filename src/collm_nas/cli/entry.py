@@ -1,0 +1,131 @@
+"""How a command starts and ends: hints for mistyped overrides, Ctrl-C in one line, whole sweeps.
+
+Nothing is imported before Ctrl-C is answered: the imports of a command take longer than a user's
+second thoughts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from functools import wraps
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from omegaconf import DictConfig
+
+    Task = Callable[[DictConfig], Path | None]
+
+INTERRUPTED, JOBS_FAILED = 130, 4  # exit codes
+
+
+class Job(NamedTuple):
+    """One job of a sweep: its overrides, where its results are, and how it ended (0: well)."""
+
+    overrides: str
+    directory: Path | None
+    status: int
+
+
+def start(task: Task, config: str, conf: Path, copied: str = "") -> None:
+    """Run `task` with the config that the command line asks for, once or for each job of a sweep.
+
+    Args:
+        task: returns the directory of its results, if it has one.
+        config: the name of a file in `conf`.
+        copied: a key whose value may be copied from elsewhere, in another notation than Hydra's.
+    """
+    signal.signal(signal.SIGINT, _end_at_once)
+    import hydra
+
+    if copied:
+        from collm_nas.cli.quoting import with_text_quoted
+
+        sys.argv = with_text_quoted(sys.argv, copied)
+    jobs: list[Job] = []
+
+    @wraps(task)
+    def run(cfg: DictConfig) -> None:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            jobs.append(_job(task, cfg, " ".join(HydraConfig.get().overrides.task)))
+        else:
+            jobs.append(Job("", _told(task, cfg, []), 0))
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf), config_name=config)(run)()
+    except SystemExit as end:
+        if end.code == 1 and not jobs:  # Hydra gave up on the command line
+            from collm_nas.cli.hints import near_matches
+
+            print(*near_matches(sys.argv[1:], conf, config), sep="\n", file=sys.stderr)
+        raise
+    if len(jobs) > 1:
+        _tell_sweep(jobs)
+
+
+def _told(task: Task, cfg: DictConfig, interrupts: list[int]) -> Path | None:
+    """Run `task`, which an interrupt reaches as an exception: it still says what it found."""
+    from collm_nas.report.errors import told_plainly
+
+    def interrupt(number: int, _: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        with told_plainly():
+            return task(cfg)
+    except KeyboardInterrupt:
+        _end_at_once()
+        raise
+    finally:
+        signal.signal(signal.SIGINT, _end_at_once)
+
+
+def _job(task: Task, cfg: DictConfig, overrides: str) -> Job:
+    """Run one job of a sweep, whose failure does not end the others; an interrupt does."""
+    print(f"== {overrides}", flush=True)
+    interrupts: list[int] = []
+    try:
+        return Job(overrides, _told(task, cfg, interrupts), 0)
+    except SystemExit as end:
+        if interrupts:
+            raise
+        return Job(overrides, None, int(end.code or 0))
+    except Exception:  # a bug: the other jobs need not suffer from it
+        import traceback
+
+        traceback.print_exc()
+        return Job(overrides, None, 1)
+
+
+def _tell_sweep(jobs: list[Job]) -> None:
+    """Name what failed and how to go on; end with an exit code that says whether all is well."""
+    import json
+    import shlex
+
+    failed = [job for job in jobs if job.status]
+    done = [str(job.directory) for job in jobs if job.directory]
+    for job in failed:
+        print(f"failed (exit status {job.status}): {job.overrides}", file=sys.stderr)
+    if done:
+        runs = shlex.quote(f"runs={json.dumps(done)}")
+        print(
+            f"{len(done)} of {len(jobs)} jobs are done. Compare them:\n  python compare.py {runs}"
+        )
+    if failed:
+        sys.stdout.flush()
+        sys.exit(JOBS_FAILED)
+
+
+def _end_at_once(*_: object) -> None:
+    """End without unwinding: nothing is open yet, and imports would print what they were at."""
+    os.write(2, b"interrupted; the same command goes on where it was\n")
+    os._exit(INTERRUPTED)

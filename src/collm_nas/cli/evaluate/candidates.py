@@ -1,0 +1,94 @@
+"""Which weights of an architecture there are, and which of them ship.
+
+Inherited ones always; those that `retrain` and `finetune` left as well. All are measured now, under
+one protocol, and compared by validation: choosing by test would spoil what test says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from collm_nas.cli.evaluate.bench import Bench, build_bench
+from collm_nas.cli.evaluate.subject import Subject
+from collm_nas.config.run import UserError
+from collm_nas.report.evaluations import FILE, read
+from collm_nas.report.uncertainty import told_apart, written
+from collm_nas.spaces.stand_alone import OneNetwork
+
+INHERITED, TRAINED = "inherited", ("retrain", "finetune")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that could ship, with their validation accuracy in percent."""
+
+    kind: str  # inherited, or the mode that trained them
+    label: str
+    bench: Bench
+    accuracy: float
+
+
+def choose(cfg: DictConfig, subject: Subject) -> Candidate:
+    """Return the most accurate weights of the kind `cfg.weights` (None: of any), and say so.
+
+    Raises:
+        UserError: there are none of this kind.
+    """
+    found = candidates(cfg, subject)
+    mine = [c for c in found if cfg.weights in (None, c.kind)]
+    if not mine:
+        raise UserError(
+            f"weights={cfg.weights}: {subject.directory / FILE} tells of no such training of this "
+            "architecture. It must be inherited, or retrain or finetune after that mode has run"
+        )
+    chosen = max(mine, key=lambda c: c.accuracy)
+    _tell(found, chosen)
+    return chosen
+
+
+def candidates(cfg: DictConfig, subject: Subject) -> list[Candidate]:
+    """Measure all weights that there are; files that are gone are named."""
+    inherited = build_bench(cfg, subject.space)
+    benches = [(INHERITED, INHERITED, inherited)]
+    one = OneNetwork(subject.space, subject.arch)
+    for (kind, seed), path in _trainings(subject).items():
+        if Path(path).exists():
+            benches.append((kind, f"{kind}, seed {seed}", build_bench(cfg, one, path)))
+        else:
+            print(f"{kind}, seed {seed}: {path} is gone; it cannot ship")
+    return [
+        Candidate(
+            kind, label, bench, bench.accuracy(subject.arch, bench.validation)["val_accuracy"]
+        )
+        for kind, label, bench in benches
+    ]
+
+
+def _trainings(subject: Subject) -> dict[tuple[str, int], str]:
+    """Return the files of weights that trainings of this architecture left, by mode and seed."""
+    wire = json.loads(json.dumps(subject.space.encode(subject.arch)))
+    return {
+        (entry["mode"], seed): path
+        for entry in read(subject.directory / FILE)
+        if entry.get("mode") in TRAINED and entry.get("architecture") == wire
+        for seed, path in zip(entry.get("seeds", []), entry.get("weights", []), strict=False)
+    }
+
+
+def _tell(found: Sequence[Candidate], chosen: Candidate) -> None:
+    split = chosen.bench.validation
+    images = chosen.bench.counted(split)
+    print(f"weights that there are, by accuracy on {split} ({images:,} images):")
+    for candidate in found:
+        mark = "  <- ships" if candidate is chosen else ""
+        print(f"  {candidate.label:18} {written(candidate.accuracy, images)}%{mark}")
+    best = max(found, key=lambda c: c.accuracy)
+    if best.accuracy > chosen.accuracy:
+        sure = told_apart(best.accuracy, chosen.accuracy, images)
+        but = "" if sure else f" ({images:,} images do not tell them apart)"
+        print(f"CAUTION: {best.label} is more accurate{but}: weights={best.kind} ships that")

@@ -1,0 +1,149 @@
+"""`mode=inherit`: the sealed test accuracy with inherited weights, and controls beside it.
+
+A number alone says little: the same weights and images also measure what others published, and
+the ends of the space. The seeds draw the images that calibrate the batch norms, so that their
+spread is that of calibration, not of training.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from collm_nas.cli.evaluate.bench import Bench
+from collm_nas.cli.evaluate.latency import latency_ms
+from collm_nas.cli.evaluate.subject import Subject
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.problem import amount
+from collm_nas.evaluator.protocol import METRICS
+from collm_nas.report.evaluations import keep
+from collm_nas.report.uncertainty import LEVEL, near_chance, told_apart, written
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.published import of_space
+from collm_nas.cli.training_run.reference_subnets import largest, smallest
+
+
+@dataclass(frozen=True)
+class Row:
+    """One architecture: accuracies in percent as means over the seeds, and what it costs."""
+
+    label: str
+    architecture: Any
+    metrics: Mapping[str, float]
+    spread: Mapping[str, float]  # standard deviations over the seeds; empty for one seed
+    costs: Mapping[str, float]
+    latency_ms: float  # of one image on one CPU thread here, median
+
+
+def evaluate_inherited(
+    subject: Subject, bench: Bench, seeds: Sequence[int], controls: bool
+) -> list[Row]:
+    """Measure, print and store the architecture and, if `controls`, what it is compared with."""
+    archs = {subject.label: subject.arch}
+    if controls:
+        archs |= controls_of(subject.space)
+    rows = [row(label, arch, subject.space, bench, seeds) for label, arch in archs.items()]
+    meaning = [*explain(bench, seeds), *_near_chance(bench, rows)]
+    print_rows(rows, bench)
+    print(*meaning, *indistinct(rows, bench.counted("test")), sep="\n")
+    entry = {
+        "mode": "inherit",
+        **asdict(rows[0]),
+        "images": {f"{METRICS[s]}_accuracy": bench.counted(s) for s in bench.splits},
+        "controls": [asdict(r) for r in rows[1:]],
+        "seeds": list(seeds),
+        "meaning": meaning,
+        **bench.describe(),
+    }
+    print("written to", keep(subject.directory, entry))
+    return rows
+
+
+def _near_chance(bench: Bench, rows: Sequence[Row]) -> list[str]:
+    images, classes = len(bench.data.split("test")), len(bench.data.classes)
+    caution = near_chance((r.metrics["test_accuracy"] for r in rows), images, classes)
+    return [f"WARNING: {caution}."] if caution else []
+
+
+def controls_of(space: SearchSpace) -> dict[str, Architecture]:
+    """Return the published architectures of `space`, its smallest and its largest."""
+    return {**of_space(space), "smallest": smallest(space, {}), "largest": largest(space, {})}
+
+
+def row(
+    label: str, arch: Architecture, space: SearchSpace, bench: Bench, seeds: Sequence[int]
+) -> Row:
+    """Measure one architecture on both splits, once for each seed."""
+    runs = [
+        {k: v for s in bench.splits for k, v in bench.accuracy(arch, s, bn_seed=seed).items()}
+        for seed in (seeds if bench.measurement.calibrates else seeds[:1])
+    ]
+    means = {name: statistics.fmean(run[name] for run in runs) for name in runs[0]}
+    several = len(runs) > 1
+    spread = {n: statistics.stdev(run[n] for run in runs) for n in means} if several else {}
+    latency = latency_ms(bench.subnet(arch), space.resolution(arch))
+    return Row(label, space.encode(arch), means, spread, space.costs(arch), latency)
+
+
+def explain(bench: Bench, seeds: Sequence[int]) -> list[str]:
+    """Say what the numbers mean, in sentences."""
+    protocol, name = bench.protocol, bench.measurement.name
+    test, ranking = (len(bench.data.split(split)) for split in bench.splits)
+    lines = [
+        f"Top-1 in percent with weights inherited from {bench.measurement.weights.path}, not "
+        f"trained further; protocol {name}.",
+        f"test: all {test:,} images" + (", which no search has seen." if bench.held_out else "."),
+        f"{bench.validation}: {ranking:,} images.",
+        f"In brackets: {LEVEL}% intervals (Wilson), as if these images were drawn at random.",
+    ]
+    if not bench.held_out:
+        lines[1] += " CAUTION: this protocol ranks candidates by images of test: not held out."
+    if bench.measurement.calibrates:
+        spread = f", {len(seeds)} draws of them (± is their spread)" if len(seeds) > 1 else ""
+        images = bench.measurement.images.calibrated_with
+        few = f" ({protocol.bn_images:,} asked for)" if images < protocol.bn_images else ""
+        lines.append(
+            f"Batch norms calibrated with {images:,} images of {protocol.bn_split}{few}{spread}."
+        )
+    elif len(seeds) > 1:
+        lines.append("No batch norms to calibrate: all seeds are the same.")
+    lines += [f"CAUTION: {caution}." for caution in bench.on(bench.validation).cautions]
+    return [*lines, "Latency: median of one image on one CPU thread of this machine."]
+
+
+def indistinct(rows: Sequence[Row], images: int) -> list[str]:
+    """Name the rows that so many test images cannot tell apart from the first, in a sentence."""
+    first, *others = ((row.label, row.metrics["test_accuracy"]) for row in rows)
+    same = [label for label, accuracy in others if not told_apart(first[1], accuracy, images)]
+    if not same:
+        return []
+    names = ", ".join([first[0], *same])
+    return [f"These {len(same) + 1} cannot be told apart by {images:,} test images: {names}."]
+
+
+def print_rows(rows: Sequence[Row], bench: Bench) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Inherited weights", title_justify="left")
+    for column in ("", "test", "top-5", "val", "params", "MACs", "ms"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for r in rows:
+        table.add_row(
+            r.label,
+            _accuracy(r, "test_accuracy", bench.counted("test")),
+            _accuracy(r, "test_top5"),
+            _accuracy(r, "val_accuracy", bench.counted(bench.validation)),
+            amount(r.costs["params"]),
+            amount(r.costs["macs"]),
+            f"{r.latency_ms:.1f}",
+        )
+    Console(markup=False, width=120).print(table)
+
+
+def _accuracy(r: Row, metric: str, images: int | None = None) -> str:
+    spread = f" ± {r.spread[metric]:.2f}" if metric in r.spread else ""
+    return written(r.metrics[metric], images, spread)

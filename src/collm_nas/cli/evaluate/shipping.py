@@ -1,0 +1,102 @@
+"""`mode=export`: the architecture with its weights in files that are ready to use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from collm_nas.cli.evaluate.bench import Bench
+from collm_nas.cli.evaluate.candidates import Candidate
+from collm_nas.cli.evaluate.subject import Subject, official_node
+from collm_nas.evaluator.protocol import METRICS
+from collm_nas.export.onnx import OPSET, save_onnx
+from collm_nas.export.package import CONFIG, WEIGHTS, Preprocessing, save_subnet
+from collm_nas.export.program import save_program, trace
+from collm_nas.report.evaluations import keep
+from collm_nas.report.uncertainty import written
+
+ONNX, PROGRAM = "model.onnx", "model.pt2"
+CHECKED = (1, 8)  # images in a batch
+
+
+def export(subject: Subject, weights: Candidate, node: DictConfig) -> Path:
+    """Write and check all files; return their folder, `export/` in the subject's directory.
+
+    Args:
+        node: the config of the search space.
+
+    Raises:
+        ExportMismatch: a file would compute something else than the subnet.
+    """
+    bench, folder = weights.bench, subject.directory / "export"
+    folder.mkdir(parents=True, exist_ok=True)
+    subnet = bench.subnet(subject.arch).cpu().eval()
+    batches = check_batches(subject, bench)
+    program = trace(subnet, subject.space.resolution(subject.arch))
+    differences = {
+        PROGRAM: save_program(folder / PROGRAM, program, subnet, batches),
+        ONNX: save_onnx(folder / ONNX, program, subnet, batches),
+    }
+    info = {"weights": weights.label, **describe(subject, bench, differences)}
+    space = official_node(node)
+    view = bench.view(subject.arch)
+    preprocessing = Preprocessing.of(view, bench.pixels)
+    save_subnet(folder, subnet, space, info["architecture"], preprocessing, info)
+    keep(subject.directory, {"mode": "export", **info})
+    print_files(folder, differences)
+    print_accuracy(weights.label, bench, info["metrics"])
+    return folder
+
+
+def print_accuracy(label: str, bench: Bench, metrics: Mapping[str, float]) -> None:
+    """Print what ships with which accuracies."""
+    told = ", ".join(
+        f"{split} {written(metrics[f'{METRICS[split]}_accuracy'], bench.counted(split))}%"
+        for split in bench.splits
+    )
+    held_out = "" if bench.held_out else "; CAUTION: test is not held out"
+    print(f"shipped with {label} weights: {told}{held_out}; protocol {bench.measurement.name}")
+
+
+def check_batches(subject: Subject, bench: Bench) -> list[Tensor]:
+    """Return preprocessed batches to compare by: noise, and images that candidates ranked by."""
+    size = subject.space.resolution(subject.arch)
+    generator = torch.Generator().manual_seed(0)
+    most = max(CHECKED)
+    noise = torch.randint(0, 256, (most, 3, size, size), generator=generator).byte()
+    images = bench.measurement.images.ranking(size)
+    real, _ = next(images.batches(most, bench.pixels, torch.device("cpu")))
+    both = (bench.pixels.apply(noise), real.contiguous())
+    return [x_NCHW[:count] for x_NCHW in both for count in CHECKED]
+
+
+def describe(subject: Subject, bench: Bench, differences: Mapping[str, float]) -> dict[str, Any]:
+    """Collect what the JSON says besides the space, the architecture and the input."""
+    arch = subject.arch
+    return {
+        "architecture": subject.space.encode(arch),
+        "classes": list(bench.data.classes),
+        "metrics": {**bench.accuracy(arch, "test"), **bench.accuracy(arch, bench.validation)},
+        "test_is_held_out": bench.held_out,
+        "costs": subject.space.costs(arch),
+        **bench.describe(),
+        "onnx": {"file": ONNX, "opset": OPSET, "input": "images", "output": "logits"},
+        "largest_relative_difference": dict(differences),
+    }
+
+
+def print_files(folder: Path, differences: Mapping[str, float]) -> None:
+    """Print what each file is for."""
+    for name, use in (
+        (WEIGHTS, "weights; collm_nas.load_subnet(folder) reads them"),
+        (CONFIG, "classes, preprocessing, accuracies and their protocol"),
+        (ONNX, f"for ONNX Runtime and others (opset {OPSET})"),
+        (PROGRAM, "for torch.export.load"),
+    ):
+        checked = f"; differs by {differences[name]:.1e} at most" if name in differences else ""
+        print(f"{folder / name}: {use}{checked}")

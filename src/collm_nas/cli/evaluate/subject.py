@@ -1,0 +1,115 @@
+"""Which architecture is evaluated: the n-th of a run, one written by hand, or a published one."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from collm_nas.config.run import UserError, build
+from collm_nas.core.architecture import Architecture, InvalidArchitecture
+from collm_nas.report.stored import StoredRun, read_run
+from collm_nas.spaces.base import SearchSpace, shorten
+from collm_nas.spaces.published import PUBLISHED, near_matches
+from collm_nas.spaces.written import read_written
+
+OFFICIAL = {"names": "official", "order_seed": None}  # how people read and write architectures
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An architecture, and the directory that its results go to."""
+
+    space: SearchSpace
+    arch: Architecture
+    label: str
+    directory: Path
+    run: StoredRun | None = None
+
+
+def official_node(node: DictConfig) -> dict[str, Any]:
+    """Return the config node of a space with official names: letters are for language models."""
+    settings = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): OFFICIAL.get(str(key), value) for key, value in settings.items()}
+
+
+def official_space(node: DictConfig) -> SearchSpace:
+    """Build the space of a config node under its official names."""
+    space: SearchSpace = build(OmegaConf.create(official_node(node)))
+    return space
+
+
+def find_subject(cfg: DictConfig) -> Subject:
+    """Return what the keys `run` and `rank`, or `arch`, name.
+
+    Raises:
+        UserError: they name nothing; with all that is wrong with an architecture.
+    """
+    space = official_space(cfg.searchspace)
+    if cfg.arch is not None:
+        arch, name = _written(cfg.arch, space)
+        directory = cfg.run or cfg.out or Path("runs", "evaluate", space.identity, name)
+        return Subject(space, arch, name, Path(directory))
+    if cfg.run is None:
+        raise UserError(
+            "nothing to evaluate: run=… names a run directory of search.py, arch=… an "
+            "architecture, e.g. arch=spos_readme searchspace=shufflenet"
+        )
+    run = read_run(Path(cfg.run))
+    return Subject(space, nth(run, cfg.rank), f"rank {cfg.rank}", run.directory, run)
+
+
+def nth(run: StoredRun, rank: int) -> Architecture:
+    """Return the `rank`-th best architecture of `run`.
+
+    Raises:
+        UserError: it has no so many.
+    """
+    ranking = run.ranking()
+    if not 1 <= rank <= len(ranking):
+        raise UserError(f"rank={rank}: {run.directory} has {len(ranking)} architectures to choose")
+    arch = ranking[rank - 1].arch
+    assert arch is not None
+    return arch
+
+
+def _written(written: Any, space: SearchSpace) -> tuple[Architecture, str]:
+    """Read the value of `arch`; return the architecture and a name for it."""
+    wire = OmegaConf.to_container(written) if OmegaConf.is_config(written) else written
+    hints: list[str] = []
+    if isinstance(wire, str):
+        if wire in PUBLISHED:
+            return _published(wire, space), wire
+        hints = [_unknown(wire)] if wire.replace("_", "").isidentifier() else []
+        wire = read_written(wire)
+    wire = space.transcribe(wire)
+    (key, *others) = space.encode(space.sample(random.Random(0)))
+    try:
+        bare = not isinstance(wire, dict) and not others
+        arch = space.decode({key: wire} if bare else wire)
+    except InvalidArchitecture as error:
+        lines = [f"  {problem}" for problem in error.problems]
+        message = f"arch={shorten(wire)} is no architecture of {space.name}:"
+        raise UserError("\n".join([*hints, message, *lines])) from error
+    return arch, space.key(arch)
+
+
+def _published(name: str, space: SearchSpace) -> Architecture:
+    published = PUBLISHED[name]
+    arch = published.within(space)
+    if arch is None:
+        raise UserError(
+            f"arch={name} is an architecture of another space than {space.identity}: add\n"
+            f"  {published.settings}"
+        )
+    return arch
+
+
+def _unknown(name: str) -> str:
+    matches = near_matches(name)
+    meant = f"; did you mean {' or '.join(matches)}?" if matches else ""
+    return f"arch={name}: no published architecture has this name{meant}"

@@ -1,0 +1,154 @@
+"""`mode=supernet_report`: how far the accuracies of a supernet can be trusted.
+
+Subnets from the cheapest to the dearest are measured with inherited weights, and by an evaluator
+that knows them trained on their own. Each result is on disk before the next one is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from collm_nas.cli.evaluate.bench import Bench
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.files import write_atomically
+from collm_nas.core.problem import Evaluator
+from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.report.trust import Agreement, Calibration, Trust, agreement, draw, tau
+from collm_nas.report.uncertainty import LEVEL, near_chance
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.cli.training_run.reference_subnets import largest, smallest
+
+POOL = 2000  # random subnets that the report's are chosen from
+LEAST = 3
+
+
+def supernet_report(
+    bench: Bench,
+    stand_alone: Evaluator | None,
+    subnets: int,
+    calibration_images: Sequence[int],
+    seed: int,
+    directory: Path,
+) -> Trust:
+    """Measure, print, draw and store the report.
+
+    Args:
+        stand_alone: gives accuracies of subnets trained on their own; `None` leaves them out.
+        subnets: how many.
+        calibration_images: numbers to try; those beyond the split of the protocol are left out.
+        seed: draws the subnets.
+
+    Raises:
+        ValueError: there would be too few subnets.
+    """
+    if subnets < LEAST:
+        raise ValueError(f"report.subnets must be at least {LEAST}, got {subnets}")
+    space = bench.measurement.weights.space
+    archs = spread(space, subnets, seed)
+    directory.mkdir(parents=True, exist_ok=True)
+    macs = [space.costs(arch)["macs"] for arch in archs]
+    inherited = [_accuracy(bench, arch) for arch in archs]
+    alone: list[float] = []
+    if stand_alone is not None:
+        own = CachedEvaluator(stand_alone, directory / "stand_alone.jsonl")
+        alone = [own.evaluate(arch)[own.objective] for arch in archs]
+    trust = Trust(
+        tuple(macs),
+        tuple(inherited),
+        tuple(alone),
+        tuple(_calibrations(bench, archs, calibration_images)),
+        agreement(inherited, alone, seed) if alone else None,
+        agreement(inherited, macs, seed),
+        bench.counted(bench.validation),
+    )
+    _write(trust, bench, archs, directory)
+    return trust
+
+
+def spread(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
+    """Choose `count` subnets at even steps of cost, from the smallest to the largest one.
+
+    Each is the one of a random sample that is nearest to its step and not chosen yet.
+    """
+    rng = random.Random(f"supernet report/{seed}")
+    drawn = {space.sample(rng): None for _ in range(POOL)}
+    pool = {arch: space.costs(arch)["macs"] for arch in [smallest(space, {}), *drawn]}
+    top = largest(space, {})
+    pool[top] = space.costs(top)["macs"]
+    low, high = min(pool.values()), max(pool.values())
+    chosen: list[Architecture] = []
+    for step in range(min(count, len(pool))):
+        target = low + (high - low) * step / max(1, count - 1)
+        nearest = min(pool, key=lambda arch: abs(pool[arch] - target))
+        chosen.append(nearest)
+        del pool[nearest]
+    return chosen
+
+
+def _accuracy(bench: Bench, arch: Architecture, **changes: Any) -> float:
+    return bench.accuracy(arch, bench.validation, **changes)["val_accuracy"]
+
+
+def _calibrations(
+    bench: Bench, archs: Sequence[Architecture], counts: Sequence[int]
+) -> list[Calibration]:
+    """Measure all subnets with each number of calibration images; the largest is the reference."""
+    if not bench.measurement.calibrates:
+        return []
+    available = len(bench.measurement.images.bn_split)
+    columns = {
+        count: [_accuracy(bench, arch, bn_images=count) for arch in archs]
+        for count in sorted({min(count, available) for count in counts})
+    }
+    reference = columns[max(columns)] if columns else []
+    return [
+        Calibration(count, statistics.fmean(column), tau(column, reference))
+        for count, column in columns.items()
+    ]
+
+
+def _write(trust: Trust, bench: Bench, archs: Sequence[Architecture], directory: Path) -> None:
+    space = bench.measurement.weights.space
+    picture = draw(trust, directory / "supernet_report.png", f"{space.name}: {bench.protocol.name}")
+    path = directory / "supernet_report.json"
+    content = {
+        **asdict(trust),
+        "intervals": trust.intervals,
+        "architectures": [space.encode(arch) for arch in archs],
+        **bench.describe(),
+    }
+    write_atomically(path, json.dumps(content, indent=2))
+    _print(trust, bench)
+    print("files:", path, picture, sep="\n  ")
+
+
+def _print(trust: Trust, bench: Bench) -> None:
+    print(
+        f"{len(trust.inherited)} subnets of {min(trust.macs) / 1e6:,.4g} to "
+        f"{max(trust.macs) / 1e6:,.4g} million multiply-adds; accuracy on {bench.validation}, "
+        f"{min(trust.inherited):.2f} to {max(trust.inherited):.2f}%; {bench.measurement.name}"
+    )
+    width = max((high - low) / 2 for low, high in trust.intervals)
+    print(f"  each is known to ± {width:.1f} points or better ({LEVEL}%, {trust.images:,} images)")
+    for line in trust.cautions():
+        print(f"  {line}")
+    lines: list[tuple[str, Agreement | str]] = [
+        ("trained alone", trust.agreement or "not measured (key: stand_alone)"),
+        ("cost", trust.against_cost),
+    ]
+    for name, found in lines:
+        print(f"  inherited against {name + ':':15} {found}")
+    images, classes = bench.on(bench.validation).images.ranked_by, len(bench.data.classes)
+    if caution := near_chance(trust.inherited, images, classes):
+        print(f"  WARNING: {caution}.")
+    for c in trust.calibration:
+        print(
+            f"  {c.images:6,} calibration images: mean {c.mean_accuracy:.2f}%, tau {c.tau:.2f} "
+            "against the most"
+        )

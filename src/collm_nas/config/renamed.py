@@ -1,0 +1,43 @@
+"""Where the classes are today that configs of older runs, recordings and exports name.
+
+A run directory outlives the version that wrote it. When a class moves, its old name goes in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MOVED = {
+    "searchspace.autoformer.": "spaces.autoformer.space.",
+    "searchspace.mobilenet.": "spaces.mobilenet.space.",
+    "searchspace.nasbench201.": "spaces.nasbench201.space.",
+    "searchspace.shufflenet.": "spaces.shufflenet.space.",
+    "supernet.alone.": "spaces.stand_alone.",
+    "recipe.base.": "training.recipe.",
+    "recipe.": "training.",
+}  # without `collm_nas.`; the first that a name begins with counts
+
+
+def current_name(target: str) -> str:
+    """Return today's name of a class or function; e.g. for `collm_nas.training.recipe.Phase`."""
+    package, _, name = target.partition(".")
+    if package == "collm_nas":
+        for old, new in MOVED.items():
+            if name.startswith(old):
+                return f"{package}.{new}{name.removeprefix(old)}"
+    return target
+
+
+def with_current_names(node: Any) -> Any:
+    """Return a node of a config with every `_target_` in it under today's name."""
+    if isinstance(node, Mapping):
+        return {
+            key: current_name(value)
+            if key == "_target_" and isinstance(value, str)
+            else with_current_names(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [with_current_names(value) for value in node]
+    return node

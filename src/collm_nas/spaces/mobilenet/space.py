@@ -1,0 +1,305 @@
+"""The once-for-all MobileNetV3 space (Cai et al., 2020, https://arxiv.org/abs/1908.09791).
+
+Five stages of up to four inverted-residual blocks: the depth is chosen per stage, kernel size and
+expansion ratio per block, the image resolution for the whole network. A tiny version for
+experiments on a CPU is the same code with smaller arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
+
+from annotated_types import Ge, Gt, Le
+
+from collm_nas.core.architecture import Architecture
+from collm_nas.core.ranges import Count, Seed
+from collm_nas.spaces.activations import BYTES_PER_VALUE
+from collm_nas.spaces.base import Costs, SearchSpace, Variable
+from collm_nas.spaces.mobilenet.costs import (
+    TUTORIAL_RESOLUTIONS,
+    TUTORIAL_WIDTH,
+    ActivationTable,
+    CostTable,
+)
+from collm_nas.spaces.mobilenet.skeleton import BASE_WIDTHS, Block, Skeleton
+
+CHOICES = {"d": (2, 3, 4), "ks": (3, 5, 7), "e": (3, 4, 6)}
+
+
+class MobileNet(SearchSpace):
+    """The subnets of a once-for-all MobileNetV3.
+
+    Samples are uniform over the encodings, as in the original code: every gene is drawn
+    uniformly, even one that turns out inactive, so depths are uniform and a given shallow network
+    is drawn more often than a given deep one.
+
+    Args:
+        width: the width multiplier; the published supernets have 1.0 and 1.2.
+        resolutions: the image sizes to choose from, in pixels.
+        names: `official` or `opaque`, see `SearchSpace`.
+        base_widths: channels before the multiplier, see `BASE_WIDTHS`; fewer stages make a
+            smaller network for smaller images.
+        choices: the depths `d`, kernel sizes `ks` and expansion ratios `e` to choose from.
+
+    Raises:
+        ValueError: the arguments make no network; all the problems at once.
+    """
+
+    name = "mobilenet"
+    supernet = "collm_nas.spaces.mobilenet.supernet:OFASupernet"
+
+    def __init__(
+        self,
+        width: Annotated[float, Gt(0), Le(100)] = 1.2,
+        resolutions: Sequence[int] = TUTORIAL_RESOLUTIONS,
+        num_classes: Count = 1000,
+        names: Literal["official", "opaque"] = "official",
+        order_seed: Seed | None = None,
+        base_widths: Sequence[Annotated[int, Ge(1), Le(65_536)]] = BASE_WIDTHS,
+        choices: Mapping[str, Sequence[int]] = CHOICES,
+    ) -> None:
+        if problems := [
+            *_wrong_skeleton(base_widths),
+            *_wrong_numbers("resolutions", resolutions, range(8, 10_000)),
+            *_wrong_choices(choices),
+        ]:
+            raise ValueError("\n".join(problems))
+        self.resolutions = tuple(resolutions)
+        self.depths, self.kernels, self.expansions = (tuple(choices[name]) for name in CHOICES)
+        self.num_classes = num_classes
+        self.skeleton = Skeleton(tuple(base_widths), float(width), num_classes, max(self.depths))
+        variables = [
+            Variable("r", self.resolutions),
+            Variable("d", self.depths, len(self.skeleton.stages)),
+            Variable("ks", self.kernels, len(self.skeleton.slots)),
+            Variable("e", self.expansions, len(self.skeleton.slots)),
+        ]
+        super().__init__(variables, names, order_seed)
+        self._tables = {
+            r: CostTable.of(self.skeleton, r, self.kernels, self.expansions) for r in resolutions
+        }
+        self._activations = {
+            r: ActivationTable.of(self.skeleton, r, self.kernels, self.expansions)
+            for r in resolutions
+        }
+        tutorial = Skeleton(BASE_WIDTHS, TUTORIAL_WIDTH, 1000, self.skeleton.max_depth)
+        self._in_tutorial = self.skeleton == tutorial and {*resolutions} <= {*TUTORIAL_RESOLUTIONS}
+
+    @property
+    def identity(self) -> str:
+        """Name what the weights of a supernet depend on, e.g. `mobilenet-w1.2-c1000`."""
+        identity = f"{self.name}-w{self.skeleton.width}-c{self.num_classes}"
+        choices = (self.depths, self.kernels, self.expansions)
+        if self.skeleton.base_widths == BASE_WIDTHS and choices == tuple(CHOICES.values()):
+            return identity
+        d, k, e = ("".join(map(str, options)) for options in choices)
+        return f"{identity}-b{'.'.join(map(str, self.skeleton.base_widths))}-d{d}-k{k}-e{e}"
+
+    def canonical(self, arch: Architecture) -> Architecture:
+        """Set the kernel and expansion genes of inactive blocks to 0."""
+        depths = cast(tuple[int, ...], arch["d"])
+        active = [slot.position < depths[slot.stage] for slot in self.skeleton.slots]
+        kernels, expansions = (
+            tuple(gene if is_active else 0 for gene, is_active in zip(genes, active, strict=True))
+            for genes in (arch["ks"], arch["e"])
+        )
+        return Architecture((("r", arch["r"]), ("d", depths), ("ks", kernels), ("e", expansions)))
+
+    def size(self) -> int:
+        """Count the networks: the genes of inactive blocks multiply nothing."""
+        per_block = len(self.kernels) * len(self.expansions)
+        per_stage = sum(per_block**depth for depth in self.depths)
+        size: int = len(self.resolutions) * per_stage ** len(self.skeleton.stages)
+        return size
+
+    def resolution(self, arch: Architecture) -> int:
+        """Return the side of the images that `arch` is made for, in pixels."""
+        return cast(int, arch["r"][0])
+
+    def image_sizes(self) -> tuple[int, ...]:
+        """List the resolutions, in pixels."""
+        return self.resolutions
+
+    def active_blocks(self, arch: Architecture) -> list[Block]:
+        """List the blocks that `arch` runs, first to last."""
+        genes = zip(self.skeleton.slots, arch["ks"], arch["e"], strict=True)
+        return [Block(slot, cast(int, k), cast(int, e)) for slot, k, e in genes if k]
+
+    def costs(self, arch: Architecture) -> Costs:
+        """Return `macs`, `params` and, where it is defined, `tutorial_flops`; all are counts.
+
+        `macs` are those of convolutions and linear layers at their true sizes. `tutorial_flops`
+        is the convention of the original's tutorial and of CoLLM-NAS, defined for the published
+        network of width 1.2 at the resolutions 160 to 224 in steps of 16.
+        """
+        table = self._tables[cast(int, arch["r"][0])]
+        counts = table.total(list(zip(arch["ks"], arch["e"], strict=True)))
+        costs: Costs = {"macs": counts.macs, "params": counts.params}
+        if self._in_tutorial:
+            costs["tutorial_flops"] = float(counts.tutorial)
+        return costs
+
+    def activation_bytes(self, arch: Architecture) -> int:
+        """See `SearchSpace`."""
+        table = self._activations[cast(int, arch["r"][0])]
+        return BYTES_PER_VALUE * table.most(list(zip(arch["ks"], arch["e"], strict=True)))
+
+    def cost_range(self, metric: str) -> tuple[float, float] | None:
+        """See `SearchSpace`: every cost grows with every gene."""
+        least, most = self._extreme_costs(min), self._extreme_costs(max)
+        return (least[metric], most[metric]) if metric in least else None
+
+    def transcribe(self, written: Any) -> Any:
+        """See `SearchSpace`: once-for-all writes `{"wid": None, "ks": …, "e": …, "d": …, "r": …}`.
+
+        Its predictor calls the resolution `image_size`, and both write it without brackets, too.
+        """
+        if not isinstance(written, dict):
+            return written
+        unused = "wid" in written and written["wid"] in (None, "None")
+        names = {"image_size": "r"} if "r" not in written else {}
+        wire = {names.get(k, k): v for k, v in written.items() if not (k == "wid" and unused)}
+        is_bare = "r" in wire and not isinstance(wire["r"], list)
+        return {**wire, "r": [wire["r"]]} if is_bare else wire
+
+    # -- what a language model reads --------------------------------------------------------
+
+    def knowledge(self) -> str:
+        """Tell the choices, the format, which genes count, and what they trade off."""
+        seed = self.order_seed
+        official = self.names == "official"
+        example = json.dumps(self.encode(self.sample(random.Random(f"example/{seed}"))))
+        return "\n".join(
+            [
+                "## Search Space",
+                *self._told_choices(seed),
+                "",
+                "## Representation Format",
+                self._told_format(),
+                f"Example (it shows the format, not a good network): {example}",
+                "",
+                "## Structural Details",
+                *(self._told_layers() if official else self._told_groups()),
+                self._told_activity(),
+                *(["", "## Trade-offs", *self._told_trade_offs()] if official else []),
+            ]
+        )
+
+    def _told_choices(self, seed: object) -> list[str]:
+        meanings = {
+            "r": "the resolution: the side of the square input image in pixels",
+            "d": "the depth of each stage: how many blocks it runs",
+            "ks": "the kernel size of the depth-wise convolution in each block",
+            "e": "the expansion ratio of each block: how much wider than its input it is inside",
+        }
+        lines = []
+        for v in self.variables:
+            word = self.vocabulary[v.name]
+            options = ", ".join(map(str, word.told(seed)))
+            values = f"{v.count} values, each" if v.count > 1 else "1 value,"
+            meaning = f": {meanings[v.name]}" if self.names == "official" else ""
+            lines.append(f"- `{word.label}` ({values} one of {options}){meaning}.")
+        return lines
+
+    def _told_format(self) -> str:
+        lists = ", ".join(f'"{self.vocabulary[v.name].label}": [{v.count}]' for v in self.variables)
+        return (
+            f"A network is one JSON object, {{{lists}}}, where [n] stands for a list of n values. "
+            "The lists always have their full length."
+        )
+
+    def _told_groups(self) -> list[str]:
+        k, e = (self.vocabulary[name].label for name in ("ks", "e"))
+        spans = [f"group {i} has {self._span(i)}" for i in range(len(self.skeleton.stages))]
+        return [f"The values of `{k}` and `{e}` fall into groups by position: {', '.join(spans)}."]
+
+    def _told_layers(self) -> list[str]:
+        net = self.skeleton
+        words = {"relu": "ReLU", "h_swish": "h-swish", True: "with", False: "without"}
+        stages = [
+            f"- stage {i}, {self._span(i)}: {net.widths[i + 1]} to {net.widths[i + 2]} channels, "
+            f"stride {stage.stride} in its first block, {words[stage.activation]}, "
+            f"{words[stage.squeeze_excite]} squeeze-and-excitation"
+            for i, stage in enumerate(net.stages)
+        ]
+        return [
+            f"A stem of stride 2 and one fixed block lead to {net.widths[1]} channels. Stages of "
+            "inverted-residual blocks (1x1 convolution, depth-wise convolution, 1x1 convolution) "
+            "follow; all but the first block of a stage add their input to their output:",
+            *stages,
+            f"At the end come a 1x1 convolution to {net.widths[-2]} channels, average pooling, "
+            f"a layer of {net.widths[-1]} units and the classifier.",
+        ]
+
+    def _told_activity(self) -> str:
+        k, e = (self.vocabulary[name].label for name in ("ks", "e"))
+        depth = self.vocabulary["d"]
+        group = "stage" if self.names == "official" else "group"
+        counts = ", ".join(f"{depth.spell(d)} means {d}" for d in self.depths)
+        meaning = "" if self.names == "official" else f" ({counts})"
+        stages = range(len(self.skeleton.stages))
+        depths = [self.depths[i % len(self.depths)] for i in stages]
+        spans = ", ".join(self._span(i, depths[i]) for i in stages)
+        return (
+            f"The value of `{depth.label}` for a {group} says how many of its positions are in "
+            f"use, always the first ones{meaning}: with `{depth.label}` = "
+            f"{json.dumps([depth.spell(d) for d in depths])} these are {spans}. What `{k}` and "
+            f"`{e}` hold elsewhere must be written but changes nothing: answers that differ only "
+            "there are the same network."
+        )
+
+    def _told_trade_offs(self) -> list[str]:
+        least, most = self._extreme_costs(min), self._extreme_costs(max)
+        ranges = [f"{n} from {least[n] / 1e6:.4g}M to {most[n] / 1e6:.4g}M" for n in least]
+        return [
+            f"The networks span {', '.join(ranges)}.",
+            "- Resolution: compute grows with its square, parameters do not grow at all.",
+            "- Depth: every further block adds compute and parameters. Late blocks hold most of "
+            "the parameters; early ones work on large feature maps.",
+            "- Expansion: compute and parameters of a block are almost proportional to it.",
+            "- Kernel size: a wider view at little cost, since the 1x1 convolutions of a block "
+            "cost far more than its depth-wise one; least cheap where feature maps are large.",
+            "The same limit can be met by many mixtures of these: what one part saves, another "
+            "can spend.",
+        ]
+
+    def _extreme_costs(self, extreme: Callable[[Any], Any]) -> Costs:
+        return self.costs(
+            self.build({v.name: [extreme(v.options)] * v.count for v in self.variables})
+        )
+
+    def _span(self, stage: int, depth: int | None = None) -> str:
+        """Write the positions of the first `depth` blocks of a stage, e.g. `4-6`."""
+        first = stage * self.skeleton.max_depth
+        last = first + (depth or self.skeleton.max_depth) - 1
+        return f"{first}-{last}" if last > first else f"{first}"
+
+
+def _wrong_skeleton(base_widths: Sequence[int]) -> list[str]:
+    problems = []
+    if not 5 <= len(base_widths) <= len(BASE_WIDTHS):
+        problems.append(
+            "searchspace.base_widths must be 5 to 9 numbers of channels (stem, block 0, one to "
+            f"five stages, final expansion, feature mix), got {list(base_widths)}"
+        )
+    return problems
+
+
+def _wrong_choices(choices: Mapping[str, Sequence[int]]) -> list[str]:
+    if {*choices} != {*CHOICES}:
+        return [f"searchspace.choices must have the keys {list(CHOICES)}, got {list(choices)}"]
+    allowed = {"d": range(1, 10), "ks": range(1, 10, 2), "e": range(1, 10)}  # one digit, for keys
+    return [p for n in CHOICES for p in _wrong_numbers(f"choices.{n}", choices[n], allowed[n])]
+
+
+def _wrong_numbers(place: str, numbers: Sequence[int], allowed: range) -> list[str]:
+    if numbers and {*numbers} <= {*allowed} and sorted({*numbers}) == list(numbers):
+        return []
+    odd = " odd" if allowed.step == 2 else ""
+    return [
+        f"searchspace.{place} must be{odd} numbers from {allowed[0]} to {allowed[-1]}, ascending "
+        f"without repeats, got {list(numbers)}"
+    ]

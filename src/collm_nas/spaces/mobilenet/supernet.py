@@ -1,0 +1,327 @@
+"""The once-for-all MobileNetV3 supernet (Cai et al., 2020, https://arxiv.org/abs/1908.09791).
+
+All subnets share one set of weights: the first blocks of a stage, the leading channels of a
+block, and kernels that are transformed from 7x7 to 5x5 to 3x3 by learned matrices. The weights
+have the names and shapes of the original (https://github.com/mit-han-lab/once-for-all), so its
+checkpoints load as they are.
+Shapes: N = images, C = channels, H and W = pixels, K = kernel size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from collm_nas.core.architecture import Architecture
+from collm_nas.data.base import SplitName
+from collm_nas.data.view import RandomView
+from collm_nas.spaces.checkpoint import rename
+from collm_nas.spaces.elastic import ElasticBatchNorm, ElasticPointwise, leading
+from collm_nas.spaces.mobilenet.network import (
+    ACTIVATIONS,
+    MobileNetFrame,
+    MobileNetV3,
+    SqueezeExcite,
+    first_block,
+    init_weights,
+)
+from collm_nas.spaces.mobilenet.skeleton import (
+    Block,
+    BlockSlot,
+    hidden_width,
+    squeeze_width,
+)
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.supernet import OfficialWeights, Supernet
+
+FILES = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/"
+
+
+def _released(width: str) -> OfficialWeights:
+    name = f"ofa_mbv3_d234_e346_k357_w{width}"
+    return OfficialWeights(FILES + name, name)
+
+
+def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the weights of a released file, or of a plain network, the names of a supernet's.
+
+    There are three generations of names. They differ in what they call a block's layers, and in
+    whether the weights of an elastic layer lie one level deeper than those of a plain one. A full
+    network that was trained before its kernels became elastic has no transforms: they start as
+    identity.
+
+    Raises:
+        WrongCheckpoint: two tensors would get the same name.
+    """
+    named = rename(state, _supernet_name)
+    if any(name.endswith("_matrix") for name in named):
+        return named
+    depthwise = [n for n in named if n.endswith(".depth_conv.conv.conv.weight")]
+    return named | {
+        f"{name.removesuffix('conv.weight')}{_matrix(large, small)}": torch.eye(small**2)
+        for name in depthwise
+        for large, small in ((7, 5), (5, 3))
+    }
+
+
+def _supernet_name(name: str) -> str:
+    name = name.replace(".mobile_inverted_conv.", ".conv.")
+    name = re.sub(r"\.(conv|bn|linear)\.\1\.", r".\1.", name)
+    elastic = r"(blocks\.[1-9]\d*\.conv\.(?:inverted_bottleneck|depth_conv|point_linear))"
+    return re.sub(rf"^{elastic}\.(conv|bn)\.(?!\dto)", r"\1.\2.\2.", name)
+
+
+class OFASupernet(MobileNetFrame, Supernet):
+    """The weights of all subnets of `space`.
+
+    In training, every call updates the running statistics of the batch norms it uses, in place.
+    They are a mixture over subnets and right for none: recalibrate an extracted subnet before
+    its accuracy means anything.
+    """
+
+    training_view: ClassVar[RandomView | None] = RandomView(brightness=32 / 255, saturation=0.5)
+    unseen: ClassVar[SplitName | None] = "ofa_10k"
+    official_weights: ClassVar[Mapping[str, OfficialWeights]] = {
+        f"mobilenet-w{w}-c1000": _released(w) for w in ("1.0", "1.2")
+    }
+    official_names = staticmethod(official_names)
+
+    def __init__(self, space: MobileNet) -> None:
+        super().__init__(space.skeleton, dropout_of(space))
+        self.space = space
+        widest = max(space.expansions)
+        elastic = [ElasticBlock(s, space.kernels, widest) for s in space.skeleton.slots]
+        self.blocks = nn.ModuleList([first_block(space.skeleton), *elastic])
+        init_weights(self)
+
+    def forward(self, images: Tensor, arch: Architecture) -> Tensor:
+        """See `Supernet`."""
+        x_NCHW = self.blocks[0](self.stem(images))
+        for block in self.space.active_blocks(arch):
+            x_NCHW = self.elastic_block(block.slot)(x_NCHW, block)
+        return self.classify(x_NCHW)
+
+    @classmethod
+    def stand_alone(cls, space: MobileNet, arch: Architecture) -> MobileNetV3:
+        """See `Supernet`; a smaller kernel is drawn by its own size, not cut from a larger one."""
+        network = MobileNetV3(space.skeleton, space.active_blocks(arch), dropout_of(space))
+        init_weights(network)
+        return network
+
+    @torch.no_grad()
+    def extract(self, arch: Architecture) -> MobileNetV3:
+        """See `Supernet`."""
+        blocks = self.space.active_blocks(arch)
+        subnet = MobileNetV3(self.space.skeleton, blocks, dropout_of(self.space))
+        sources = self._sources(blocks)
+        weights = {
+            name: leading(sources[name], target.shape).clone()
+            for name, target in subnet.state_dict().items()
+        }
+        subnet.load_state_dict(weights, assign=True)
+        return subnet.train(self.training)
+
+    def elastic_block(self, slot: BlockSlot) -> ElasticBlock:
+        """Return the block of a slot; the fixed first block has none."""
+        return cast(ElasticBlock, self.blocks[1 + slot.index])
+
+    def _sources(self, blocks: Sequence[Block]) -> dict[str, Tensor]:
+        """Return the weights that `blocks` are cut from, by their names in a plain network."""
+        state = self.state_dict()
+        sources = {n: t for n, t in state.items() if not re.match(r"blocks\.[1-9]", n)}
+        for position, block in enumerate(blocks, start=1):
+            for name, tensor in self.elastic_block(block.slot).plain_weights(block.kernel):
+                sources[f"blocks.{position}.{name}"] = tensor
+        return sources
+
+
+class ElasticBlock(nn.Module):
+    """An inverted-residual block with elastic kernel size and width."""
+
+    def __init__(self, slot: BlockSlot, kernels: Sequence[int], max_expansion: int) -> None:
+        super().__init__()
+        self.conv = _MBConv(slot, kernels, hidden_width(slot.in_channels, max_expansion))
+
+    def forward(self, x_NCHW: Tensor, block: Block) -> Tensor:
+        """Return a tensor (N, C', H', W')."""
+        y_NCHW: Tensor = self.conv(x_NCHW, block)
+        return y_NCHW.add_(x_NCHW) if block.slot.has_shortcut else y_NCHW
+
+    def plain_weights(self, kernel: int) -> Iterator[tuple[str, Tensor]]:
+        """Iterate over the weights at full width, by their names in a plain block."""
+        for name, tensor in self.state_dict().items():
+            if name == "conv.depth_conv.conv.conv.weight":
+                tensor = self.conv.depth_conv.conv.kernel(kernel, tensor.shape[0])
+            yield re.sub(r"\.(conv|bn)\.\1\.", r".\1.", name), tensor
+
+
+class _MBConv(nn.Module):
+    """The block without its shortcut; the names below it are those of the original's weights."""
+
+    def __init__(self, slot: BlockSlot, kernels: Sequence[int], widest: int) -> None:
+        super().__init__()
+        self.inverted_bottleneck = _ConvBN(ElasticPointwise(slot.in_channels, widest))
+        self.depth_conv = _DepthConv(slot, kernels, widest)
+        self.point_linear = _ConvBN(ElasticPointwise(widest, slot.out_channels))
+        self.act = ACTIVATIONS[slot.activation](inplace=True)
+
+    def forward(self, x_NCHW: Tensor, block: Block) -> Tensor:
+        x_NCHW = self.act(self.inverted_bottleneck(x_NCHW, block.hidden))
+        x_NCHW = self.depth_conv(x_NCHW, block.kernel)
+        out: Tensor = self.point_linear(x_NCHW, block.slot.out_channels)
+        return out
+
+
+class _ConvBN(nn.Module):
+    def __init__(self, conv: ElasticPointwise) -> None:
+        super().__init__()
+        self.conv = conv
+        self.bn = ElasticBatchNorm(conv.conv.out_channels)
+
+    def forward(self, x_NCHW: Tensor, out_channels: int) -> Tensor:
+        out: Tensor = self.bn(self.conv(x_NCHW, out_channels))
+        return out
+
+
+class _DepthConv(nn.Module):
+    def __init__(self, slot: BlockSlot, kernels: Sequence[int], widest: int) -> None:
+        super().__init__()
+        self.conv = ElasticDepthwise(widest, kernels, slot.stride)
+        self.bn = ElasticBatchNorm(widest)
+        self.act = ACTIVATIONS[slot.activation](inplace=True)
+        self.se = ElasticSqueezeExcite(widest) if slot.squeeze_excite else None
+
+    def forward(self, x_NCHW: Tensor, kernel: int) -> Tensor:
+        x_NCHW = self.act(self.bn(self.conv(x_NCHW, kernel)))
+        return x_NCHW if self.se is None else self.se(x_NCHW)
+
+
+class ElasticDepthwise(nn.Module):
+    """A depth-wise convolution whose smaller kernels are learned transforms of the largest.
+
+    The next smaller kernel is the centre of a larger one, flattened and multiplied by a matrix
+    that all channels share (section 3.3 of the paper); a 3x3 kernel comes from 7x7 in two steps.
+    """
+
+    def __init__(self, max_channels: int, kernels: Sequence[int], stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.kernels = sorted(kernels, reverse=True)
+        largest = self.kernels[0]
+        self.conv = nn.Conv2d(
+            max_channels, max_channels, largest, stride, groups=max_channels, bias=False
+        )
+        for large, small in pairwise(self.kernels):
+            self.register_parameter(_matrix(large, small), nn.Parameter(torch.eye(small**2)))
+
+    def forward(self, x_NCHW: Tensor, kernel: int) -> Tensor:
+        """Return a tensor (N, C, H', W')."""
+        channels = x_NCHW.shape[1]
+        weight = self.kernel(kernel, channels)
+        return F.conv2d(x_NCHW, weight, None, self.stride, kernel // 2, groups=channels)
+
+    def kernel(self, size: int, channels: int) -> Tensor:
+        """Return the weight (C, 1, K, K) of the leading channels for kernels of `size`."""
+        weight_C1KK = leading(self.conv.weight, (channels,))
+        for large, small in pairwise(self.kernels):
+            if large == size:
+                break
+            start = (large - small) // 2
+            centre = weight_C1KK[..., start : start + small, start : start + small]
+            matrix = self.get_parameter(_matrix(large, small))
+            weight_C1KK = F.linear(centre.flatten(1), matrix).view(centre.shape)
+        return weight_C1KK
+
+
+class ElasticSqueezeExcite(SqueezeExcite):
+    """Squeeze-and-excitation of the leading channels; its own width follows from theirs."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return a tensor of the same shape."""
+        channels = x_NCHW.shape[1]
+        squeezed = squeeze_width(channels)
+        reduce, expand = self.fc.reduce, self.fc.expand
+        assert reduce.bias is not None
+        assert expand.bias is not None
+        x_NC11 = F.relu_(
+            F.conv2d(
+                x_NCHW.mean((2, 3), keepdim=True),
+                leading(reduce.weight, (squeezed, channels)),
+                leading(reduce.bias, (squeezed,)),
+            )
+        )
+        gate_NC11 = F.conv2d(
+            x_NC11,
+            leading(expand.weight, (channels, squeezed)),
+            leading(expand.bias, (channels,)),
+        )
+        return x_NCHW * F.hardsigmoid(gate_NC11, inplace=True)
+
+
+@torch.no_grad()
+def sort_channels(supernet: OFASupernet, expansions: Sequence[int]) -> None:
+    """Order the channels inside all blocks by importance, at the start of a width phase.
+
+    A narrower block then keeps the channels that matter most. What the phases before have trained
+    is kept: the full network stays the same function, and channels that a trained width leaves
+    out stay behind it. As in the original, the hidden channels of squeeze-and-excitation are
+    sorted over their whole range, so that there a trained narrower width does change a little.
+
+    Args:
+        expansions: those of the phase that starts: all but the smallest have been trained.
+
+    Raises:
+        ValueError: they are not choices of the space, the largest included.
+    """
+    known = supernet.space.expansions
+    if len({*expansions}) < 2 or not {*expansions} <= {*known} or max(expansions) != max(known):
+        raise ValueError(
+            f"expansions must be two or more of {list(known)}, {max(known)} included, "
+            f"got {list(expansions)}"
+        )
+    for slot in supernet.space.skeleton.slots:
+        trained = [hidden_width(slot.in_channels, e) for e in sorted({*expansions})[1:]]
+        _sort_block(supernet.elastic_block(slot).conv, trained)
+
+
+def _sort_block(block: _MBConv, trained_widths: Sequence[int]) -> None:
+    """Sort by the L1 norm of the weights that read a channel, within each trained width."""
+    reader = block.point_linear.conv.conv.weight
+    importance = reader.abs().sum((0, 2, 3))
+    # The offsets are the original's: in single precision they also decide between close channels.
+    for rank, (start, end) in enumerate(pairwise(trained_widths), start=2):
+        importance[start:end] -= rank * 1e5
+    order = importance.argsort(descending=True)
+    _permute(order, 1, reader)
+    _permute(order, 0, block.inverted_bottleneck.conv.conv.weight)
+    _permute(order, 0, block.depth_conv.conv.conv.weight)
+    for norm in (block.inverted_bottleneck.bn.bn, block.depth_conv.bn.bn):
+        _permute(order, 0, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    if block.depth_conv.se is not None:
+        fc = block.depth_conv.se.fc
+        _permute(order, 0, fc.expand.weight, fc.expand.bias)
+        _permute(order, 1, fc.reduce.weight)
+        squeeze_order = fc.expand.weight.abs().sum((0, 2, 3)).argsort(descending=True)
+        _permute(squeeze_order, 1, fc.expand.weight)
+        _permute(squeeze_order, 0, fc.reduce.weight, fc.reduce.bias)
+
+
+def _permute(order: Tensor, dim: int, *tensors: Tensor | None) -> None:
+    for tensor in tensors:
+        assert tensor is not None
+        tensor.copy_(tensor.index_select(dim, order))
+
+
+def dropout_of(space: MobileNet) -> float:
+    """Return the original's dropout: 0.1 for width 1.0, 0.2 for its nets of width 1.2."""
+    return 0.2 if space.skeleton.width > 1 else 0.1
+
+
+def _matrix(large: int, small: int) -> str:
+    return f"{large}to{small}_matrix"

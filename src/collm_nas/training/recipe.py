@@ -1,0 +1,227 @@
+"""How a supernet, or one network, is trained: phases, and what they have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+
+from collm_nas.core.architecture import Architecture
+from collm_nas.data.pixels import FORMATS
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.cli.training_run.augmentation import Augmentation
+from collm_nas.cli.training_run.loss import Loss
+from collm_nas.cli.training_run.optimizer import OptimizerRecipe
+from collm_nas.cli.training_run.sampling import Fixed, SamplingRule, draw_size
+from collm_nas.cli.training_run.schedule import Horizon, Schedule
+
+OFFICIAL = "official"  # weights: the released ones
+LARGEST = "largest"  # as a teacher: the first subnet of the same step
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]  # as Lightning names them
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training; it starts from the weights that the one before ended with.
+
+    Args:
+        name: of its weights file and its results.
+        lr: the peak learning rate, for `Recipe.lr_batch` images.
+        statistics_only: no weight moves, and `lr` means nothing: the running statistics of batch
+            norms become the means over all batches of the phase. So SPOS ends the training of one
+            network (`bn_process` in https://github.com/megvii-model/SinglePathOneShot).
+        epochs: how long it lasts, warm-up included; or
+        steps: the same in optimiser steps.
+        warmup_epochs: the first of the epochs, in which the learning rate grows.
+        sampling: which subnets a step updates; `null`: of the one network that is retrained.
+        teacher: `null`: labels alone teach. `largest`: the first subnet of a step learns from the
+            labels and teaches the others. Else the largest subnet with other weights: those that
+            an earlier phase ended with, by its name, or those of a file, or `official` ones.
+        init_from: a weights file, or `official`; `null`: the phase before, or random weights.
+        sort_channels: expansions; once-for-all sorts channels at the start of a width phase.
+        zero_unused_gradients: what becomes of parameters that no subnet of a step used. `true`:
+            their gradients are zero, so that decay and momentum still move them; `false`: they
+            stay as they are.
+    """
+
+    name: str
+    lr: float = 0.0
+    epochs: float | None = None
+    steps: int | None = None
+    warmup_epochs: float = 0
+    sampling: SamplingRule | None = None
+    teacher: str | None = None
+    init_from: str | None = None
+    sort_channels: Sequence[int] | None = None
+    zero_unused_gradients: bool = False
+    statistics_only: bool = False
+
+    def length(self, steps_per_epoch: int) -> int:
+        """Return how many steps the phase takes."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return max(1, round(self.epochs * steps_per_epoch))
+
+    def problems(self) -> list[str]:
+        """Say what is wrong with this phase by itself; each begins with a key."""
+        found = []
+        lengths = [n for n in (self.epochs, self.steps) if n is not None]
+        if len(lengths) != 1 or lengths[0] <= 0:
+            found.append(
+                f"epochs or steps must be set and positive, not both, got {self.epochs} and "
+                f"{self.steps}"
+            )
+        if self.lr <= 0 and not self.statistics_only:
+            found.append(f"lr must be positive, got {self.lr}")
+        if self.warmup_epochs < 0 or 0 < (self.epochs or 0) < self.warmup_epochs:
+            found.append(
+                f"warmup_epochs must be a part of the phase's epochs, got {self.warmup_epochs}"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides which weights come out of a training, besides data, network and seed.
+
+    Args:
+        pixels: how images are given to the network, a name in `collm_nas.data.pixels`.
+        batch_size: images of an optimiser step, over all processes.
+        micro_batch: so many of them go through the network at a time: batch norms normalise with
+            them, and mixup mixes them with each other. It is what one GPU of the source had, and
+            makes a training the same on any number of GPUs. `null`: the share of each process.
+        augmentation: what a training step sees of an image.
+        optimizer: see `collm_nas.cli.training_run.optimizer`.
+        schedule: see `collm_nas.cli.training_run.schedule`.
+        loss: see `collm_nas.cli.training_run.loss`.
+        phases: in order.
+        lr_batch: the phases' learning rates are for so many images and scale with the batch
+            size; `null`: they are for the batch size.
+        resolutions: sides of the images in pixels, drawn for each batch; `null`: those of the
+            space, or that of the one network that is trained.
+        clip_norm: the largest norm of a gradient; `null`: any.
+        teacher_mode: of a teacher with other weights. `train`: batch statistics normalise it, as
+            in once-for-all; `eval`: its running ones. No teacher has dropout.
+        precision: of the arithmetic on a GPU, unless `trainer.precision` says otherwise.
+        keep: the weights that a phase of a supernet leaves: those of the `last` step, or of the
+            `best` validation. One network always leaves its last.
+        norms: the statistics that one trained network is measured with: those that its training
+            left (`own`), or those of the protocol, as for inherited weights (`calibrated`).
+        made_for: what the identity of the search space must begin with; `null`: any.
+
+    Raises:
+        ValueError: all the problems at once.
+    """
+
+    pixels: str
+    batch_size: int
+    augmentation: Augmentation
+    optimizer: OptimizerRecipe
+    schedule: Schedule
+    loss: Loss
+    phases: Sequence[Phase]
+    lr_batch: int | None = None
+    resolutions: Sequence[int] | None = None
+    clip_norm: float | None = None
+    teacher_mode: Literal["train", "eval"] = "eval"
+    micro_batch: Annotated[int, Ge(1)] | None = None
+    precision: Precision | None = None
+    keep: Literal["best", "last"] = "best"
+    norms: Literal["calibrated", "own"] = "calibrated"
+    made_for: str | None = None
+
+    def __post_init__(self) -> None:
+        if problems := self._problems():
+            raise ValueError("\n".join(problems))
+
+    def learning_rate(self, phase: Phase, step: int, steps_per_epoch: int) -> float:
+        """Return the learning rate of a step, counted from the start of `phase`."""
+        scale = self.batch_size / (self.lr_batch or self.batch_size)
+        horizon = Horizon(
+            steps=phase.length(steps_per_epoch),
+            warmup=round(phase.warmup_epochs * steps_per_epoch),
+            steps_per_epoch=steps_per_epoch,
+            lr=phase.lr * scale,
+            unscaled_lr=phase.lr,
+        )
+        return self.schedule.lr(step, horizon)
+
+    def image_size(self, phase: Phase, space: SearchSpace, seed: int, step: int) -> int:
+        """Return the side of the images of a step of `phase`, in pixels."""
+        match phase.sampling:
+            case Fixed(arch):
+                own: Sequence[int] = (space.resolution(arch),)
+            case _:
+                own = space.image_sizes()
+        return draw_size(self.resolutions or own, seed, step)
+
+    def fixed(self, arch: Architecture) -> Recipe:
+        """Return this recipe for one network: all of its phases train `arch`."""
+        phases = tuple(replace(phase, sampling=Fixed(arch)) for phase in self.phases)
+        return replace(self, phases=phases)
+
+    def _problems(self) -> list[str]:
+        found = []
+        if self.pixels not in FORMATS:
+            found.append(f"recipe.pixels must be one of {', '.join(FORMATS)}, got {self.pixels!r}")
+        for key in ("batch_size", "lr_batch", "clip_norm"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                found.append(f"recipe.{key} must be positive, got {value}")
+        if self.teacher_mode not in ("train", "eval"):
+            found.append(f"recipe.teacher_mode must be train or eval, got {self.teacher_mode!r}")
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            found.append(
+                f"recipe.batch_size must be a multiple of recipe.micro_batch, got "
+                f"{self.batch_size} and {self.micro_batch}"
+            )
+        return found + self._wrong_phases()
+
+    def _wrong_phases(self) -> list[str]:
+        if not self.phases:
+            return ["recipe.phases is empty"]
+        strangers = [i for i, phase in enumerate(self.phases) if not isinstance(phase, Phase)]
+        if strangers:
+            return [
+                f"recipe.phases[{i}] needs `_target_: collm_nas.cli.training_run.recipe.Phase`"
+                for i in strangers
+            ]
+        found = [
+            f"recipe.phases[{i}].{problem}"
+            for i, phase in enumerate(self.phases)
+            for problem in phase.problems()
+        ]
+        names = Counter(phase.name for phase in self.phases)
+        found += [f"recipe.phases: two are named {name}" for name, n in names.items() if n > 1]
+        return found + [p for i in range(len(self.phases)) for p in self._wrong_origin(i)]
+
+    def _wrong_origin(self, i: int) -> list[str]:
+        """Say what is wrong with where phase `i` gets its weights and its teacher from."""
+        phase, key = self.phases[i], f"recipe.phases[{i}]"
+        earlier = [p.name for p in self.phases[:i]]
+        found = []
+        if not _exists(phase.teacher, OFFICIAL, LARGEST, *earlier):
+            found.append(
+                f"{key}.teacher must be {OFFICIAL}, a weights file that exists, or one of "
+                f"{', '.join([LARGEST, *earlier])}, got {phase.teacher!r}"
+            )
+        if not _exists(phase.init_from, OFFICIAL):
+            found.append(
+                f"{key}.init_from must be {OFFICIAL} or a weights file that exists, got "
+                f"{phase.init_from!r}"
+            )
+        if phase.sort_channels and not i and not phase.init_from:
+            found.append(
+                f"{key}.sort_channels sorts trained weights: name some in {key}.init_from, or put "
+                "a phase before it"
+            )
+        return found
+
+
+def _exists(origin: str | None, *known: str) -> bool:
+    return origin is None or origin in known or Path(origin).is_file()
