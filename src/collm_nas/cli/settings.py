@@ -1,8 +1,8 @@
 """The settings of each command, and their check before anything is spent.
 
 What a node's settings may be, its constructor says (`collm_nas.config.arguments`). The others, at
-the root of a config, are declared here. All problems are told in one message, each with the key that
-sets it, wherever the value is used.
+the root of a config, are declared here. All problems are told in one message, each with the key
+that sets it, wherever the value is used.
 """
 
 from __future__ import annotations
