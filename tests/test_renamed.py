@@ -33,5 +33,7 @@ def test_names_of_others_stay():
 
 def test_every_target_in_a_config_is_translated():
     old = {"recipe": {"phases": [{"_target_": "collm_nas.training.recipe.Phase", "name": "a"}]}}
-    new = {"recipe": {"phases": [{"_target_": "collm_nas.cli.training_run.recipe.Phase", "name": "a"}]}}
+    new = {
+        "recipe": {"phases": [{"_target_": "collm_nas.cli.training_run.recipe.Phase", "name": "a"}]}
+    }
     assert with_current_names(old) == new

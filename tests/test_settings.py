@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from collm_nas.config.run import UserError
 from collm_nas.cli.settings import SearchSettings, SupernetSettings, check
+from collm_nas.config.run import UserError
 from tests.conftest import load
 
 NAMES = [f"choices.{group}=x" for group in ("searchspace", "strategy", "llm", "recipe", "logger")]

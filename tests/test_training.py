@@ -15,17 +15,17 @@ from omegaconf import OmegaConf
 from collm_nas.cli import training_run as training
 from collm_nas.cli.settings import SupernetSettings
 from collm_nas.cli.settings import check as check_settings
-from collm_nas.config.run import UserError, build
-from collm_nas.data.digits import Digits
-from collm_nas.report.uncertainty import interval
-from collm_nas.spaces.checkpoint import load_supernet, supernet_info
-from collm_nas.spaces.supernet import build_supernet
 from collm_nas.cli.training_run.checkpoints import Diverged
 from collm_nas.cli.training_run.module import SupernetTraining, Teacher
 from collm_nas.cli.training_run.phases import run_phases
 from collm_nas.cli.training_run.recipe import Phase
 from collm_nas.cli.training_run.sampling import Uniform
 from collm_nas.cli.training_run.seeds import key
+from collm_nas.config.run import UserError, build
+from collm_nas.data.digits import Digits
+from collm_nas.report.uncertainty import interval
+from collm_nas.spaces.checkpoint import load_supernet, supernet_info
+from collm_nas.spaces.supernet import build_supernet
 from tests.conftest import load, options
 from tests.training.recipes import recipe, searchspace
 

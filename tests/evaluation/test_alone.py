@@ -16,6 +16,7 @@ from collm_nas.cli.evaluate import command
 from collm_nas.cli.evaluate.alone import train_alone
 from collm_nas.cli.evaluate.bench import build_bench
 from collm_nas.cli.evaluate.subject import find_subject
+from collm_nas.cli.training_run.validation import Validation
 from collm_nas.config.run import Stopped, UserError
 from collm_nas.data.digits import Digits
 from collm_nas.data.pixels import pixel_format
@@ -23,7 +24,6 @@ from collm_nas.data.view import View
 from collm_nas.report.evaluations import read
 from collm_nas.spaces.checkpoint import WrongCheckpoint, load_supernet, save_supernet
 from collm_nas.spaces.stand_alone import Alone, OneNetwork
-from collm_nas.cli.training_run.validation import Validation
 from tests.evaluation.conftest import asked
 from tests.evaluator.conftest import space_of
 

@@ -104,7 +104,10 @@ def test_calibration_sees_images_as_the_authors_trained_or_in_the_centre(release
     assert views[0].shape == views[1].shape
     assert not torch.equal(*views)
     recipe = {
-        "augmentation": {"_target_": "collm_nas.cli.training_run.augmentation.RandomCrop", "flip": False}
+        "augmentation": {
+            "_target_": "collm_nas.cli.training_run.augmentation.RandomCrop",
+            "flip": False,
+        }
     }
     own = measurement("mobilenet_tiny", ours(tmp_path / "a", recipe=json.dumps(recipe)))
     assert own.images.bn_view == RandomView(flip=False), "nothing mirrors digits"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collm_nas.spaces.base import SearchSpace
-from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.cli.training_run.choices import wrong_choices
 from collm_nas.cli.training_run.recipe import LARGEST, Phase, Recipe
 from collm_nas.cli.training_run.reference_subnets import largest
 from collm_nas.cli.training_run.sampling import Sandwich
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.mobilenet.space import MobileNet
 
 
 def check(recipe: Recipe, space: SearchSpace) -> None:

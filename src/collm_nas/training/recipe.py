@@ -10,14 +10,14 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from collm_nas.core.architecture import Architecture
-from collm_nas.data.pixels import FORMATS
-from collm_nas.spaces.base import SearchSpace
 from collm_nas.cli.training_run.augmentation import Augmentation
 from collm_nas.cli.training_run.loss import Loss
 from collm_nas.cli.training_run.optimizer import OptimizerRecipe
 from collm_nas.cli.training_run.sampling import Fixed, SamplingRule, draw_size
 from collm_nas.cli.training_run.schedule import Horizon, Schedule
+from collm_nas.core.architecture import Architecture
+from collm_nas.data.pixels import FORMATS
+from collm_nas.spaces.base import SearchSpace
 
 OFFICIAL = "official"  # weights: the released ones
 LARGEST = "largest"  # as a teacher: the first subnet of the same step

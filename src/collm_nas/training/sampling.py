@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from collm_nas.core.architecture import Architecture, NothingFeasible
-from collm_nas.spaces.base import SearchSpace
 from collm_nas.cli.training_run.choices import Choices, draw_uniform, wrong_choices
 from collm_nas.cli.training_run.reference_subnets import largest, smallest
+from collm_nas.core.architecture import Architecture, NothingFeasible
+from collm_nas.spaces.base import SearchSpace
 
 
 class SamplingRule(Protocol):
