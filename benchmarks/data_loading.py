@@ -26,13 +26,13 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from collm_nas.cli.training_run.loader import AugmentedImages, StepBatches, batches
-from collm_nas.cli.training_run.module import SupernetTraining
-from collm_nas.cli.training_run.recipe import Recipe
 from collm_nas.config.run import build
 from collm_nas.data.base import ImageData
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.supernet import build_supernet
+from collm_nas.training.loader import AugmentedImages, StepBatches, batches
+from collm_nas.training.module import SupernetTraining
+from collm_nas.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 NOT_COUNTED = 8  # more than the batches that lie ready

@@ -26,13 +26,13 @@ from ofa.utils import cross_entropy_loss_with_soft_target, cross_entropy_with_la
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from collm_nas.cli.training_run.module import SupernetTraining, Teacher
-from collm_nas.cli.training_run.recipe import Phase, Recipe
-from collm_nas.cli.training_run.reference_subnets import largest
 from collm_nas.config.run import build
 from collm_nas.core.architecture import Architecture
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.mobilenet.supernet import OFASupernet
+from collm_nas.training.module import SupernetTraining, Teacher
+from collm_nas.training.recipe import Phase, Recipe
+from collm_nas.training.reference_subnets import largest
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 SPACE = MobileNet(width=1.0)

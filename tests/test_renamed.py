@@ -10,15 +10,15 @@ from collm_nas.config.renamed import current_name, with_current_names
 @pytest.mark.parametrize(
     "old",
     [
-        "collm_nas.spaces.mobilenet.space.MobileNet",
-        "collm_nas.spaces.shufflenet.space.ShuffleNet",
-        "collm_nas.spaces.autoformer.space.AutoFormer",
-        "collm_nas.spaces.nasbench201.space.NASBench201",
-        "collm_nas.training.recipe.Recipe",
-        "collm_nas.training.recipe.Phase",
-        "collm_nas.training.augmentation.RandomCrop",
-        "collm_nas.training.optimizer.SGD",
-        "collm_nas.training.sampling.Uniform",
+        "collm_nas.searchspace.mobilenet.MobileNet",
+        "collm_nas.searchspace.shufflenet.ShuffleNet",
+        "collm_nas.searchspace.autoformer.AutoFormer",
+        "collm_nas.searchspace.nasbench201.NASBench201",
+        "collm_nas.recipe.base.Recipe",
+        "collm_nas.recipe.base.Phase",
+        "collm_nas.recipe.augmentation.RandomCrop",
+        "collm_nas.recipe.optimizer.SGD",
+        "collm_nas.recipe.sampling.Uniform",
         "collm_nas.strategy.collm.CoLLM",
     ],
 )
@@ -32,8 +32,6 @@ def test_names_of_others_stay():
 
 
 def test_every_target_in_a_config_is_translated():
-    old = {"recipe": {"phases": [{"_target_": "collm_nas.training.recipe.Phase", "name": "a"}]}}
-    new = {
-        "recipe": {"phases": [{"_target_": "collm_nas.cli.training_run.recipe.Phase", "name": "a"}]}
-    }
+    old = {"recipe": {"phases": [{"_target_": "collm_nas.recipe.base.Phase", "name": "a"}]}}
+    new = {"recipe": {"phases": [{"_target_": "collm_nas.training.recipe.Phase", "name": "a"}]}}
     assert with_current_names(old) == new

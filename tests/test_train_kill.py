@@ -27,8 +27,8 @@ QUICK = [
     "pace.checkpoint_every_steps=4",
 ]
 PHASE = (
-    "{_target_: collm_nas.cli.training_run.recipe.Phase, name: %s, steps: 25, lr: 0.1,"
-    " sampling: {_target_: collm_nas.cli.training_run.sampling.Uniform}}"
+    "{_target_: collm_nas.training.recipe.Phase, name: %s, steps: 25, lr: 0.1,"
+    " sampling: {_target_: collm_nas.training.sampling.Uniform}}"
 )
 PHASES = f"recipe.phases=[{PHASE % 'first'},{PHASE % 'second'}]"
 

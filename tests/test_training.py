@@ -15,17 +15,17 @@ from omegaconf import OmegaConf
 from collm_nas.cli import training_run as training
 from collm_nas.cli.settings import SupernetSettings
 from collm_nas.cli.settings import check as check_settings
-from collm_nas.cli.training_run.checkpoints import Diverged
-from collm_nas.cli.training_run.module import SupernetTraining, Teacher
-from collm_nas.cli.training_run.phases import run_phases
-from collm_nas.cli.training_run.recipe import Phase
-from collm_nas.cli.training_run.sampling import Uniform
-from collm_nas.cli.training_run.seeds import key
 from collm_nas.config.run import UserError, build
 from collm_nas.data.digits import Digits
 from collm_nas.report.uncertainty import interval
 from collm_nas.spaces.checkpoint import load_supernet, supernet_info
 from collm_nas.spaces.supernet import build_supernet
+from collm_nas.training.checkpoints import Diverged
+from collm_nas.training.module import SupernetTraining, Teacher
+from collm_nas.training.phases import run_phases
+from collm_nas.training.recipe import Phase
+from collm_nas.training.sampling import Uniform
+from collm_nas.training.seeds import key
 from tests.conftest import load, options
 from tests.training.recipes import recipe, searchspace
 
@@ -56,8 +56,8 @@ def train(run_dir: Path, *overrides: str) -> dict:
 
 
 def two_phases() -> str:
-    sampling = "{_target_: collm_nas.cli.training_run.sampling.Uniform}"
-    phase = f"_target_: collm_nas.cli.training_run.recipe.Phase, steps: 3, lr: 0.1, sampling: {sampling}"
+    sampling = "{_target_: collm_nas.training.sampling.Uniform}"
+    phase = f"_target_: collm_nas.training.recipe.Phase, steps: 3, lr: 0.1, sampling: {sampling}"
     return f"recipe.phases=[{{{phase}, name: first}}, {{{phase}, name: second}}]"
 
 
@@ -220,7 +220,7 @@ def test_offline_wandb_goes_on_under_the_same_id(tmp_path, monkeypatch):
     "space", ["shufflenet", "mobilenet", "autoformer", "nasbench201", "mobilenet_tiny"]
 )
 def test_every_space_has_a_recipe_that_fits(space):
-    from collm_nas.cli.training_run.fit import check
+    from collm_nas.training.fit import check
 
     cfg = load("train_supernet", f"searchspace={space}")
     check(build(cfg.recipe), searchspace(space))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collm_nas.cli.training_run.augmentation import RandomCrop
 from collm_nas.data import opencv
 from collm_nas.data.view import RandomView, View, crop_box
+from collm_nas.training.augmentation import RandomCrop
 
 SIZES = [
     (500, 375),

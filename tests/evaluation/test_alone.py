@@ -16,7 +16,6 @@ from collm_nas.cli.evaluate import command
 from collm_nas.cli.evaluate.alone import train_alone
 from collm_nas.cli.evaluate.bench import build_bench
 from collm_nas.cli.evaluate.subject import find_subject
-from collm_nas.cli.training_run.validation import Validation
 from collm_nas.config.run import Stopped, UserError
 from collm_nas.data.digits import Digits
 from collm_nas.data.pixels import pixel_format
@@ -24,6 +23,7 @@ from collm_nas.data.view import View
 from collm_nas.report.evaluations import read
 from collm_nas.spaces.checkpoint import WrongCheckpoint, load_supernet, save_supernet
 from collm_nas.spaces.stand_alone import Alone, OneNetwork
+from collm_nas.training.validation import Validation
 from tests.evaluation.conftest import asked
 from tests.evaluator.conftest import space_of
 
@@ -109,7 +109,7 @@ def test_finetuning_begins_with_inherited_weights_and_ships(supernet, tmp_path):
 @pytest.mark.slow
 def test_one_network_is_measured_with_the_statistics_that_its_source_leaves(supernet, tmp_path):
     """`norms: own`: nothing is calibrated, while training, afterwards and in what ships."""
-    phase = "_target_: collm_nas.cli.training_run.recipe.Phase, name: %s, steps: %d, lr: 0.05"
+    phase = "_target_: collm_nas.training.recipe.Phase, name: %s, steps: %d, lr: 0.05"
     ends = phase % ("train", 20), phase % ("statistics", 10) + ", statistics_only: true"
     phases = f"recipe.phases=[{{{ends[0]}}}, {{{ends[1]}}}]"
     recipe = ["recipe=digits", "recipe.pixels=bgr_0_255", "+recipe.norms=own", "data_workers=0"]

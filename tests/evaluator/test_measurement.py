@@ -105,7 +105,7 @@ def test_calibration_sees_images_as_the_authors_trained_or_in_the_centre(release
     assert not torch.equal(*views)
     recipe = {
         "augmentation": {
-            "_target_": "collm_nas.cli.training_run.augmentation.RandomCrop",
+            "_target_": "collm_nas.training.augmentation.RandomCrop",
             "flip": False,
         }
     }

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from collm_nas.cli.training_run.recipe import Recipe
 from collm_nas.config.run import build
 from collm_nas.spaces.base import SearchSpace
+from collm_nas.training.recipe import Recipe
 from tests.conftest import load
 
 

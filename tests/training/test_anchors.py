@@ -2,17 +2,17 @@ import random
 
 import pytest
 
-from collm_nas.cli.training_run.reference_subnets import (
+from collm_nas.spaces.autoformer.space import AutoFormer
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.nasbench201.space import NASBench201
+from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.training.reference_subnets import (
     anchors,
     largest,
     median,
     published,
     smallest,
 )
-from collm_nas.spaces.autoformer.space import AutoFormer
-from collm_nas.spaces.mobilenet.space import MobileNet
-from collm_nas.spaces.nasbench201.space import NASBench201
-from collm_nas.spaces.shufflenet.space import ShuffleNet
 from tests.conftest import options
 from tests.training.recipes import searchspace
 

@@ -11,8 +11,8 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as TF
 
-from collm_nas.cli.training_run.augmentation import PaddedCrop, RandomCrop
 from collm_nas.data.view import crop_box
+from collm_nas.training.augmentation import PaddedCrop, RandomCrop
 from tests.training.recipes import recipe
 
 NOISE = np.random.default_rng(0)

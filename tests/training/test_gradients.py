@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from collm_nas.cli.training_run.gradients import fill_missing
+from collm_nas.training.gradients import fill_missing
 
 
 def test_parameters_without_a_gradient_move_only_if_theirs_is_zero():

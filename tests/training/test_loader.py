@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from collm_nas.cli.training_run.loader import StepBatches
+from collm_nas.training.loader import StepBatches
 
 
 def stream(rank: int = 0, world: int = 1, steps: range = range(6), **settings) -> StepBatches:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 
-from collm_nas.cli.training_run.loss import CrossEntropy
+from collm_nas.training.loss import CrossEntropy
 from tests.training.recipes import recipe
 
 RNG = torch.Generator().manual_seed(0)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from collm_nas.cli.training_run.loader import StepBatches
-from collm_nas.cli.training_run.module import SupernetTraining
-from collm_nas.cli.training_run.recipe import Phase
-from collm_nas.cli.training_run.sampling import Fixed, Uniform
 from collm_nas.spaces.stand_alone import Alone, OneNetwork
 from collm_nas.spaces.supernet import build_supernet
+from collm_nas.training.loader import StepBatches
+from collm_nas.training.module import SupernetTraining
+from collm_nas.training.recipe import Phase
+from collm_nas.training.sampling import Fixed, Uniform
 from tests.training.recipes import recipe, searchspace
 
 TINY = ["searchspace.repeats=[1,1]", "searchspace.channels=[4,8,16,32]"]

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from collm_nas.cli.training_run.module import SupernetTraining, Teacher
-from collm_nas.cli.training_run.reference_subnets import largest
-from collm_nas.cli.training_run.sampling import Uniform
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.mobilenet.supernet import OFASupernet
+from collm_nas.training.module import SupernetTraining, Teacher
+from collm_nas.training.reference_subnets import largest
+from collm_nas.training.sampling import Uniform
 from tests.training.recipes import recipe
 
 pytest.importorskip("ofa", reason="the package ofa is not installed")

@@ -5,11 +5,11 @@ import torch
 from timm.optim import param_groups_weight_decay
 from torch import nn
 
-from collm_nas.cli.training_run.optimizer import SGD, AdamW, decay_groups
 from collm_nas.spaces.autoformer.space import AutoFormer
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.shufflenet.space import ShuffleNet
 from collm_nas.spaces.supernet import build_supernet
+from collm_nas.training.optimizer import SGD, AdamW, decay_groups
 from tests.ofa_goldens import golden
 from tests.training.recipes import recipe, searchspace
 

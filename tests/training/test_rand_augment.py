@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from collm_nas.cli.training_run.rand_augment import RandAugmented
+from collm_nas.training.rand_augment import RandAugmented
 from tests.training.recipes import recipe
 
 PHOTO = Image.fromarray(

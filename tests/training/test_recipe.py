@@ -3,14 +3,14 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from collm_nas.cli.training_run.fit import check
-from collm_nas.cli.training_run.recipe import Phase, Recipe
-from collm_nas.cli.training_run.sampling import CostBins, Fixed, StrictFairness, Uniform
 from collm_nas.config.run import UserError, build
 from collm_nas.data.pixels import pixel_format
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.training.fit import check
+from collm_nas.training.recipe import Phase, Recipe
+from collm_nas.training.sampling import CostBins, Fixed, StrictFairness, Uniform
 from tests.conftest import CONF, load, options
 from tests.training.recipes import recipe, searchspace
 

@@ -5,8 +5,12 @@ from itertools import combinations
 import pytest
 from scipy.stats import chisquare
 
-from collm_nas.cli.training_run.reference_subnets import largest, smallest
-from collm_nas.cli.training_run.sampling import (
+from collm_nas.spaces.autoformer.space import AutoFormer
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.nasbench201.space import NASBench201
+from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.training.reference_subnets import largest, smallest
+from collm_nas.training.sampling import (
     CostBins,
     Fixed,
     Sandwich,
@@ -14,10 +18,6 @@ from collm_nas.cli.training_run.sampling import (
     Uniform,
     draw_size,
 )
-from collm_nas.spaces.autoformer.space import AutoFormer
-from collm_nas.spaces.mobilenet.space import MobileNet
-from collm_nas.spaces.nasbench201.space import NASBench201
-from collm_nas.spaces.shufflenet.space import ShuffleNet
 from tests.training.recipes import searchspace
 
 SPOS_BINS = CostBins(minimum=290e6, maximum=360e6, bins=7)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from timm.scheduler.cosine_lr import CosineLRScheduler
 
-from collm_nas.cli.training_run.schedule import Cosine, EpochCosine, Horizon, Linear
+from collm_nas.training.schedule import Cosine, EpochCosine, Horizon, Linear
 from tests.conftest import load
 from tests.training.recipes import recipe
 

@@ -16,7 +16,6 @@ from annotated_types import Ge, Le, Len, MinLen
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from collm_nas.cli.training_run.pace import Pace
 from collm_nas.config.arguments import (
     MISSING,
     Given,
@@ -31,6 +30,7 @@ from collm_nas.config.run import UserError
 from collm_nas.core.ranges import Count, NotNegative, Seed, Text
 from collm_nas.core.search import Budget, ConstraintMode
 from collm_nas.llm.ledger import Caps
+from collm_nas.training.pace import Pace
 
 TrainOn = Literal["train_fit", "train"] | None
 Workers = Annotated[int, Ge(1), Le(1024)]

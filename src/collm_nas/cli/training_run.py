@@ -23,14 +23,6 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from collm_nas.cli.training_run.checkpoints import Diverged
-from collm_nas.cli.training_run.fit import check
-from collm_nas.cli.training_run.pace import Pace
-from collm_nas.cli.training_run.phases import Interrupted, Job, run_phases, save_network
-from collm_nas.cli.training_run.recipe import Phase, Recipe
-from collm_nas.cli.training_run.reference_subnets import anchors
-from collm_nas.cli.training_run.seeds import key
-from collm_nas.cli.training_run.validation import Anchors
 from collm_nas.config.run import Stopped, UserError, build, environment, open_run
 from collm_nas.core.files import write_atomically
 from collm_nas.data.base import ImageData
@@ -44,6 +36,14 @@ from collm_nas.report.uncertainty import LEVEL, near_chance, written
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.download import WeightsUnavailable
 from collm_nas.spaces.supernet import build_supernet
+from collm_nas.training.checkpoints import Diverged
+from collm_nas.training.fit import check
+from collm_nas.training.pace import Pace
+from collm_nas.training.phases import Interrupted, Job, run_phases, save_network
+from collm_nas.training.recipe import Phase, Recipe
+from collm_nas.training.reference_subnets import anchors
+from collm_nas.training.seeds import key
+from collm_nas.training.validation import Anchors
 
 # what the weights depend on: it may not change between two visits of a run
 FIXED = (

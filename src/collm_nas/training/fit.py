@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collm_nas.cli.training_run.choices import wrong_choices
-from collm_nas.cli.training_run.recipe import LARGEST, Phase, Recipe
-from collm_nas.cli.training_run.reference_subnets import largest
-from collm_nas.cli.training_run.sampling import Sandwich
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.training.choices import wrong_choices
+from collm_nas.training.recipe import LARGEST, Phase, Recipe
+from collm_nas.training.reference_subnets import largest
+from collm_nas.training.sampling import Sandwich
 
 
 def check(recipe: Recipe, space: SearchSpace) -> None:
@@ -59,14 +59,14 @@ def _problems(phase: Phase, space: SearchSpace, key: str) -> list[str]:
     if phase.sampling is None:
         found = [
             f"{key}.sampling is not set: this recipe trains one network, not a supernet. Set a "
-            "rule of collm_nas.cli.training_run.sampling, or choose another recipe"
+            "rule of collm_nas.training.sampling, or choose another recipe"
         ]
     else:
         found = phase.sampling.problems(space, f"{key}.sampling")
     if phase.teacher == LARGEST and not isinstance(phase.sampling, Sandwich):
         found.append(
             f"{key}.teacher: {LARGEST} needs a rule that draws the largest subnet first: "
-            "collm_nas.cli.training_run.sampling.Sandwich"
+            "collm_nas.training.sampling.Sandwich"
         )
     if phase.statistics_only:
         found.append(f"{key}.statistics_only: a supernet's statistics are none of its subnets'")

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from collm_nas.cli.training_run.augmentation import Augmentation
-from collm_nas.cli.training_run.seeds import key
 from collm_nas.data.base import Split
 from collm_nas.data.view import Pixels
+from collm_nas.training.augmentation import Augmentation
+from collm_nas.training.seeds import key
 
 Example = tuple[Pixels, int]  # bytes (size, size, 3), label
 

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from collm_nas.cli.training_run.checkpoints import ADVICE, Diverged
-from collm_nas.cli.training_run.gradients import average_over_processes, fill_missing, processes
-from collm_nas.cli.training_run.recipe import LARGEST, Phase, Recipe
-from collm_nas.cli.training_run.seeds import key
 from collm_nas.core.architecture import Architecture
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.spaces.base import SearchSpace
+from collm_nas.training.checkpoints import ADVICE, Diverged
+from collm_nas.training.gradients import average_over_processes, fill_missing, processes
+from collm_nas.training.recipe import LARGEST, Phase, Recipe
+from collm_nas.training.seeds import key
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,6 @@ import torch
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from collm_nas.cli.training_run.checkpoints import Checkpoints, read_checkpoint
-from collm_nas.cli.training_run.loader import AugmentedImages, StepBatches, batches
-from collm_nas.cli.training_run.module import SupernetTraining, Teacher
-from collm_nas.cli.training_run.pace import Pace
-from collm_nas.cli.training_run.progress import Watching
-from collm_nas.cli.training_run.recipe import LARGEST, Phase, Recipe
-from collm_nas.cli.training_run.reference_subnets import largest
-from collm_nas.cli.training_run.seeds import key
-from collm_nas.cli.training_run.validation import Anchors, Validation, open_rows
 from collm_nas.core.files import write_atomically
 from collm_nas.data.base import Split
 from collm_nas.evaluator.batchnorm import batch_norms
@@ -32,6 +23,15 @@ from collm_nas.spaces.checkpoint import load_supernet, save_supernet
 from collm_nas.spaces.download import supernet_file
 from collm_nas.spaces.mobilenet.supernet import OFASupernet, sort_channels
 from collm_nas.spaces.supernet import Supernet
+from collm_nas.training.checkpoints import Checkpoints, read_checkpoint
+from collm_nas.training.loader import AugmentedImages, StepBatches, batches
+from collm_nas.training.module import SupernetTraining, Teacher
+from collm_nas.training.pace import Pace
+from collm_nas.training.progress import Watching
+from collm_nas.training.recipe import LARGEST, Phase, Recipe
+from collm_nas.training.reference_subnets import largest
+from collm_nas.training.seeds import key
+from collm_nas.training.validation import Anchors, Validation, open_rows
 
 PROCESSES = "processes"  # a file of a run: how many train, where weights depend on it
 FINISHED = "finished"  # a file of a phase that is done: how many steps it took

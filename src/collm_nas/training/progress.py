@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from collm_nas.cli.training_run.module import SupernetTraining
+from collm_nas.training.module import SupernetTraining
 
 SECONDS_BETWEEN_LINES = 15.0
 

@@ -21,8 +21,8 @@ from timm.data.mixup import Mixup
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
-from collm_nas.cli.training_run.augmentation import maybe_mirrored, random_crop, wrong_scale
 from collm_nas.data.view import PILLOW, Pixels
+from collm_nas.training.augmentation import maybe_mirrored, random_crop, wrong_scale
 
 LevelFunction = Callable[[float, dict[str, Any]], tuple[int]]
 MEAN = (124, 116, 104)  # of ImageNet; what moving and rotating an image uncovers

@@ -10,14 +10,14 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from collm_nas.cli.training_run.augmentation import Augmentation
-from collm_nas.cli.training_run.loss import Loss
-from collm_nas.cli.training_run.optimizer import OptimizerRecipe
-from collm_nas.cli.training_run.sampling import Fixed, SamplingRule, draw_size
-from collm_nas.cli.training_run.schedule import Horizon, Schedule
 from collm_nas.core.architecture import Architecture
 from collm_nas.data.pixels import FORMATS
 from collm_nas.spaces.base import SearchSpace
+from collm_nas.training.augmentation import Augmentation
+from collm_nas.training.loss import Loss
+from collm_nas.training.optimizer import OptimizerRecipe
+from collm_nas.training.sampling import Fixed, SamplingRule, draw_size
+from collm_nas.training.schedule import Horizon, Schedule
 
 OFFICIAL = "official"  # weights: the released ones
 LARGEST = "largest"  # as a teacher: the first subnet of the same step
@@ -96,9 +96,9 @@ class Recipe:
             them, and mixup mixes them with each other. It is what one GPU of the source had, and
             makes a training the same on any number of GPUs. `null`: the share of each process.
         augmentation: what a training step sees of an image.
-        optimizer: see `collm_nas.cli.training_run.optimizer`.
-        schedule: see `collm_nas.cli.training_run.schedule`.
-        loss: see `collm_nas.cli.training_run.loss`.
+        optimizer: see `collm_nas.training.optimizer`.
+        schedule: see `collm_nas.training.schedule`.
+        loss: see `collm_nas.training.loss`.
         phases: in order.
         lr_batch: the phases' learning rates are for so many images and scale with the batch
             size; `null`: they are for the batch size.
@@ -188,7 +188,7 @@ class Recipe:
         strangers = [i for i, phase in enumerate(self.phases) if not isinstance(phase, Phase)]
         if strangers:
             return [
-                f"recipe.phases[{i}] needs `_target_: collm_nas.cli.training_run.recipe.Phase`"
+                f"recipe.phases[{i}] needs `_target_: collm_nas.training.recipe.Phase`"
                 for i in strangers
             ]
         found = [

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 
-from collm_nas.cli.training_run.choices import Choices, draw_uniform, narrowed
 from collm_nas.core.architecture import Architecture, InvalidArchitecture, Value
 from collm_nas.spaces.autoformer import published as autoformer_published
 from collm_nas.spaces.autoformer.space import AutoFormer
@@ -17,6 +16,7 @@ from collm_nas.spaces.mobilenet import published as mobilenet_published
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.shufflenet import space as shufflenet
 from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.training.choices import Choices, draw_uniform, narrowed
 
 SAMPLE = 1001
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from collm_nas.cli.training_run.choices import Choices, draw_uniform, wrong_choices
-from collm_nas.cli.training_run.reference_subnets import largest, smallest
 from collm_nas.core.architecture import Architecture, NothingFeasible
 from collm_nas.spaces.base import SearchSpace
+from collm_nas.training.choices import Choices, draw_uniform, wrong_choices
+from collm_nas.training.reference_subnets import largest, smallest
 
 
 class SamplingRule(Protocol):
@@ -141,7 +141,7 @@ class StrictFairness:
         return [
             f"{key}: strict fairness needs independent blocks with equally many options; in "
             f"{space.name} some genes depend on others or have other numbers of options. Use "
-            "collm_nas.cli.training_run.sampling.Sandwich or Uniform"
+            "collm_nas.training.sampling.Sandwich or Uniform"
         ]
 
 

@@ -12,7 +12,6 @@ import pytorch_lightning as L
 import torch
 from torch import nn
 
-from collm_nas.cli.training_run.module import SupernetTraining
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import Journal, cut
 from collm_nas.core.problem import EvaluationFailed
@@ -22,6 +21,7 @@ from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.inherit import calibrated_subnet, measure
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.supernet import Supernet
+from collm_nas.training.module import SupernetTraining
 
 Row = dict[str, float]  # "step", "mean" and an accuracy for each anchor
 

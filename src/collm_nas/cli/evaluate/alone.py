@@ -19,13 +19,6 @@ from omegaconf import DictConfig, OmegaConf
 from collm_nas.cli import training_run as training
 from collm_nas.cli.evaluate.bench import Bench, build_bench
 from collm_nas.cli.evaluate.subject import Subject
-from collm_nas.cli.training_run.checkpoints import Diverged
-from collm_nas.cli.training_run.module import Teacher
-from collm_nas.cli.training_run.phases import Interrupted, run_phases
-from collm_nas.cli.training_run.recipe import Recipe
-from collm_nas.cli.training_run.reference_subnets import largest
-from collm_nas.cli.training_run.seeds import key
-from collm_nas.cli.training_run.validation import Anchors
 from collm_nas.config.run import Stopped, UserError, build, open_run
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.problem import Metrics
@@ -38,6 +31,13 @@ from collm_nas.report.evaluations import keep
 from collm_nas.report.uncertainty import near_chance
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.stand_alone import NORMS, Alone, OneNetwork
+from collm_nas.training.checkpoints import Diverged
+from collm_nas.training.module import Teacher
+from collm_nas.training.phases import Interrupted, run_phases
+from collm_nas.training.recipe import Recipe
+from collm_nas.training.reference_subnets import largest
+from collm_nas.training.seeds import key
+from collm_nas.training.validation import Anchors
 
 # what the weights depend on, and so may not change between two visits
 FIXED = (

@@ -15,7 +15,6 @@ from typing import Any
 from collm_nas.cli.evaluate.bench import Bench
 from collm_nas.cli.evaluate.latency import latency_ms
 from collm_nas.cli.evaluate.subject import Subject
-from collm_nas.cli.training_run.reference_subnets import largest, smallest
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.problem import amount
 from collm_nas.evaluator.protocol import METRICS
@@ -23,6 +22,7 @@ from collm_nas.report.evaluations import keep
 from collm_nas.report.uncertainty import LEVEL, near_chance, told_apart, written
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.published import of_space
+from collm_nas.training.reference_subnets import largest, smallest
 
 
 @dataclass(frozen=True)

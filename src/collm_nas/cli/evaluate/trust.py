@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from collm_nas.cli.evaluate.bench import Bench
-from collm_nas.cli.training_run.reference_subnets import largest, smallest
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import write_atomically
 from collm_nas.core.problem import Evaluator
@@ -23,6 +22,7 @@ from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.report.trust import Agreement, Calibration, Trust, agreement, draw, tau
 from collm_nas.report.uncertainty import LEVEL, near_chance
 from collm_nas.spaces.base import SearchSpace
+from collm_nas.training.reference_subnets import largest, smallest
 
 POOL = 2000  # random subnets that the report's are chosen from
 LEAST = 3
