@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collm_nas import session
-from collm_nas.archive import Archive, OtherSearch, Round
+from collm_nas.cli import session
+from collm_nas.config.run import UserError
+from collm_nas.core.archive import Archive, OtherSearch, Round
+from collm_nas.core.identity import identity
+from collm_nas.core.problem import Limit, Problem
+from collm_nas.core.search import Budget, run_search
 from collm_nas.hardware.closed_form import ClosedForm
-from collm_nas.identity import identity
-from collm_nas.problem import Limit, Problem
-from collm_nas.run import UserError
-from collm_nas.search import Budget, run_search
-from collm_nas.searchspace.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.evolution import Evolution
 from collm_nas.strategy.random import RandomSearch

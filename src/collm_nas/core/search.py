@@ -13,10 +13,10 @@ from typing import Literal
 
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
 from collm_nas.core.archive import Archive, Record, Round
+from collm_nas.core.identity import identity
 from collm_nas.core.problem import EvaluationFailed, Evaluator, Problem
 from collm_nas.core.ranges import Count, MaybeInfinite
 from collm_nas.core.strategy import Proposal, SearchStrategy
-from collm_nas.identity import identity
 
 ConstraintMode = Literal["feedback", "prefilter"]
 

@@ -9,8 +9,8 @@ from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
-from collm_nas.problem import Evaluator, Problem, measurement
-from collm_nas.strategy.base import SearchStrategy
+from collm_nas.core.problem import Evaluator, Problem, measurement
+from collm_nas.core.strategy import SearchStrategy
 
 
 def identity(
