@@ -22,7 +22,7 @@ $(VENV)/.done: pyproject.toml
 # llm=local, so that a demo never spends money: with a key in the environment the default would.
 DEMO := budget.evaluations=60 'run_dir=runs/demo/$${choices.strategy}-seed$${seed}'
 demo: setup ## search NAS-Bench-201 with the embedded language model, next to its baselines
-	@for run in $(dir $(wildcard examples/recorded/*/llm_calls.jsonl)); do $(BIN)/python search.py replay=$$run || exit; done
+	@for run in examples/recorded/nasbench201-*; do $(BIN)/python search.py replay=$$run || exit; done
 	$(BIN)/python search.py llm=local $(DEMO)
 	$(BIN)/python search.py -m strategy=random,local_search 'seed=range(10)' report=line $(DEMO)
 	$(BIN)/python compare.py 'runs=[runs/demo]' picture=runs/demo/comparison.png

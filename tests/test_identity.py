@@ -22,7 +22,7 @@ from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.evolution import Evolution
 from collm_nas.strategy.random import RandomSearch
-from tests.conftest import SHARED, FixedChat, ToyWorld, options, search_config
+from tests.conftest import ROOT, FixedChat, ToyWorld, options, search_config
 
 BUDGET = Budget(evaluations=4, rounds=9)
 
@@ -257,9 +257,8 @@ def test_a_run_of_before_archives_said_what_they_belong_to_is_continued(tmp_path
     assert Archive.read(tmp_path / "archive.jsonl", "val_accuracy").search["strategy.seed"] == 0
 
 
-@pytest.mark.skipif(not (SHARED / "recorded").is_dir(), reason="there are no recorded runs")
 def test_recorded_runs_are_read_without_it():
-    runs = sorted((SHARED / "recorded").rglob("archive.jsonl"))
+    runs = sorted((ROOT / "examples/recorded").rglob("archive.jsonl"))
     assert runs
     for path in runs:
         assert Archive.read(path, "val_accuracy").search == {}

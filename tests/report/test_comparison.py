@@ -17,7 +17,7 @@ from collm_nas.config.run import UserError
 from collm_nas.report.comparison import compare, draw, print_comparison, print_notes
 from collm_nas.report.gathering import Comparison, Gathered, gather
 from collm_nas.report.next_command import next_command
-from tests.conftest import SHARED, load, search_config
+from tests.conftest import ROOT, load, search_config
 
 NAMES = [f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe", "logger")]
 
@@ -234,10 +234,7 @@ def test_where_nothing_is_within_the_limits_no_mean_is_made_up(search, tmp_path,
 
 
 def test_recorded_runs_of_other_versions_are_compared(tmp_path):
-    folder = SHARED / "recorded"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is missing: set COLLM_SHARED to the folder that holds it")
-    found = gather([os.fspath(folder)])
+    found = gather([os.fspath(ROOT / "examples/recorded")])
     assert {next(iter(labels(c))) for c in found.comparisons} == {"collm [unnamed-llm]"}
 
 
