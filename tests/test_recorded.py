@@ -1,4 +1,4 @@
-"""The recorded runs of a large language model, made by an older version, replay to equal records."""
+"""Recorded runs of a large language model, by an older version, replay to equal records."""
 
 import json
 import os
