@@ -200,7 +200,7 @@ def start_server() -> tuple[subprocess.Popen[str], str]:
 def import_all() -> None:
     """Import what a search does, so that a fork need not."""
     sys.path.insert(0, str(ROOT))
-    for module in ("session", "compose", "llm.openai", "llm.scripted", "strategy.gp"):
+    for module in ("cli.session", "cli.compose", "llm.openai", "llm.scripted", "strategy.gp"):
         __import__(f"collm_nas.{module}")
     for module in ("search", "openai", "pydantic", "genai_prices", "scipy.stats", "sklearn"):
         __import__(module)
