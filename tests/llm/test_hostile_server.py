@@ -24,6 +24,7 @@ import collm_nas.llm.openai as module
 from collm_nas.llm import bounded
 from collm_nas.llm.base import LLMUnavailable, Message, Reply, Usage
 from collm_nas.llm.bounded import MAX_BODY_BYTES, MAX_ERROR_BYTES
+from collm_nas.llm.counting import estimated_tokens
 from collm_nas.llm.openai import OpenAIChat
 from tests.llm.hostile import (
     HostileServer,
@@ -455,9 +456,9 @@ USAGES = {
     "a total that is too small": ((500, 300, 10, None), Usage(500, 300)),
     "only a total": ((None, None, 800, None), Usage(0, 800)),
     "decimals": ((500.0, 300.0, 800.0, None), Usage(500, 300)),
-    "negative": ((-5, 300, None, None), Usage(0, 300)),
-    "words": (("many", 300, "all", None), Usage(0, 300)),
-    "true": ((True, 300, None, None), Usage(0, 300)),
+    "negative": ((-5, 300, None, None), Usage(10, 300, estimated=True)),
+    "words": (("many", 300, "all", None), Usage(10, 300, estimated=True)),
+    "true": ((True, 300, None, None), Usage(10, 300, estimated=True)),
     "beyond all measure": ((500, 300, 10**40, None), Usage(500, 300)),
     "infinite": ((500, 300, 1e999, None), Usage(500, 300)),
 }
@@ -474,7 +475,8 @@ def test_every_token_that_is_charged_is_counted(chat: Any, counts: Any, usage: U
 
 @pytest.mark.parametrize("usage", [None, [], "none", {}, {"prompt_tokens": 0}, {"a": 1}])
 def test_an_answer_without_counts_is_an_answer(chat: Any, usage: Any) -> None:
-    assert reply_to(chat(once(response(completion(A, usage=usage))))).usage == Usage()
+    reply = reply_to(chat(once(response(completion(A, usage=usage)))))
+    assert reply.usage == Usage(10, estimated_tokens(A), estimated=True)
 
 
 # -- refusals --------------------------------------------------------------------------------

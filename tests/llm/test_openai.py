@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from omegaconf import OmegaConf
 
 import collm_nas.llm.openai as module
 from collm_nas.config.run import UserError, build
-from collm_nas.llm.base import LLMUnavailable, Message, Usage
+from collm_nas.llm.base import CapReached, LLMUnavailable, Message, Usage
+from collm_nas.llm.ledger import Caps, Ledger, LedgeredChat
 from collm_nas.llm.openai import OpenAIChat
 
 KEY = "sk-proj-0123456789abcdefghij"
@@ -310,8 +312,51 @@ def test_nothing_is_cut_off_a_long_answer(chat: Any, server: Server) -> None:
 
 
 def test_an_answer_without_usage_costs_an_unknown_sum_unless_the_server_is_ours() -> None:
-    assert module._price("gpt-4.1", "gpt-4.1", "https://api.openai.com/v1", None)[0] is None
-    assert module._price("gpt-4.1", "gpt-4.1", "http://localhost:8000/v1", None)[0] == 0
+    estimated = Usage(100, 20, estimated=True)
+    assert module._price("gpt-4.1", "gpt-4.1", "https://api.openai.com/v1", estimated)[0] is None
+    assert module._price("gpt-4.1", "gpt-4.1", "http://localhost:8000/v1", estimated)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        (None, Usage(10, 2, estimated=True)),
+        ({}, Usage(10, 2, estimated=True)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, Usage(10, 2, estimated=True)),
+        ({"total_tokens": 40, "prompt_tokens": 20}, Usage(20, 20)),
+        ({"prompt_tokens": 20}, Usage(20, 2, estimated=True)),
+        ({"completion_tokens": 9}, Usage(10, 9, estimated=True)),
+        ({"prompt_tokens": 20, "completion_tokens": 9}, Usage(20, 9)),
+    ],
+)
+def test_what_a_server_does_not_count_is_estimated_and_marked(
+    chat: Any, server: Server, usage: Any, read: Usage
+) -> None:
+    server.answers = [answer({**completion("Hello."), "usage": usage})]
+    reply = chat().complete(MESSAGES, purpose="navigator/0")
+    assert reply.usage == read
+
+
+def test_hidden_thoughts_of_a_cut_answer_count_as_all_that_was_allowed(
+    chat: Any, server: Server
+) -> None:
+    server.answers = [answer({**completion("", "length"), "usage": None})]
+    reply = chat(max_completion_tokens=5000).complete(MESSAGES, purpose="navigator/0")
+    assert (reply.usage.output, reply.usage.estimated) == (5000, True)
+
+
+def test_a_cap_on_tokens_holds_where_the_server_counts_none(
+    chat: Any, server: Server, tmp_path: Path
+) -> None:
+    server.answers = [answer({**completion("word " * 100), "usage": None})]
+    ledger = Ledger(tmp_path / "llm_calls.jsonl", Caps(tokens=300))
+    model = LedgeredChat(chat(), ledger)
+    for index in range(3):
+        model.complete(MESSAGES, purpose=f"navigator/{index}")
+    with pytest.raises(CapReached, match=r"caps\.tokens is reached: 330 of 300"):
+        model.complete(MESSAGES, purpose="navigator/3")
+    assert len(server.requests) == 3
+    assert Ledger(ledger.path).totals().estimated == 3
 
 
 def test_a_scripted_server_never_passes_for_a_language_model() -> None:

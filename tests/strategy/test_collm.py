@@ -172,6 +172,21 @@ def test_a_bound_of_a_memory_that_is_off_is_refused(problem):
         collm(problem, navigator_memory=False, memory_rounds=3)
 
 
+def test_a_memory_that_is_bounded_later_asks_the_same_before(problem, archive, tmp_path):
+    whole, _ = searched(problem, archive, rounds=7)
+    later, _ = searched(
+        problem, Archive(tmp_path / "b", "val_accuracy"), 7, memory_rounds=2, memory_from=5
+    )
+    assert later[:5] == whole[:5]
+    assert [m.role for m in later[5][1]] == ["system", "user", *["assistant", "user"] * 2]
+    assert "summary of the first 3 rounds" in later[5][1][1].content
+
+
+def test_a_bound_from_some_round_on_needs_to_be_one(problem):
+    with pytest.raises(ValueError, match=r"memory_from=5 .*strategy\.memory_rounds=…"):
+        collm(problem, memory_from=5)
+
+
 def test_illegal_and_repeated_candidates_are_told_only_on_request(problem, archive, tmp_path):
     navigator, _ = searched(problem, archive)
     assert "not evaluated" not in navigator[1][1][-1].content

@@ -6,11 +6,13 @@ Repeating it continues the run in its directory; a finished run only reports aga
 from __future__ import annotations
 
 import json
+import math
 import random
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.cli.preflight import all_of, require_room, with_keys
 from collm_nas.cli.roles import build_models, build_strategy
-from collm_nas.config.binding import with_models
+from collm_nas.config.binding import MODELS, with_models
 from collm_nas.config.run import Fruitless, Stopped, UserError, build, environment, open_run
 from collm_nas.core.architecture import Architecture, NothingFeasible
-from collm_nas.core.archive import Archive, OtherSearch
-from collm_nas.core.files import write_atomically
+from collm_nas.core.archive import Archive, OtherSearch, RoundLine
+from collm_nas.core.files import Journal, write_atomically
 from collm_nas.core.problem import (
     Cautious,
     CountsImages,
@@ -37,7 +39,7 @@ from collm_nas.core.strategy import SearchStrategy
 from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.evaluator.tables import Benchmark
-from collm_nas.llm.base import CapReached, ChatModel, LLMUnavailable
+from collm_nas.llm.base import CapReached, ChatModel, ContextFull, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger
 from collm_nas.logger.base import SearchLogger, snapshots
 from collm_nas.report import pareto
@@ -78,7 +80,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         UserError: the configuration does not work, or the run directory belongs to another one.
     """
     cfg = with_models(cfg)
-    with open_run(cfg, run_dir, FIXED, RESULTS, other_models=bool(cfg.get("continue_with"))):
+    with open_run(cfg, run_dir, FIXED, RESULTS, partial(_also_free, cfg, run_dir)):
         write_atomically(run_dir / "environment.json", json.dumps(environment(), indent=2))
         parts = build_parts(cfg, run_dir)
         evaluator = parts.evaluator.evaluator
@@ -112,6 +114,28 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         raise Stopped(f"{stopped}\nThe same command continues {run_dir}.")
     _refuse_unreadable(parts.archive, run_dir)
     return result
+
+
+def _also_free(cfg: DictConfig, run_dir: Path, old: DictConfig) -> list[str]:
+    """Name settings that no result in `run_dir` depends on, or that are to change on request.
+
+    Raises:
+        CorruptFile: a file of the run is damaged.
+    """
+    if cfg.get("continue_with"):
+        return [f"{MODELS}*"]
+    ledger = Ledger(run_dir / "llm_calls.jsonl")
+    unasked = [role for role in old.strategy.get("models") or {} if not ledger.models(role)]
+    rounds = len(Journal(run_dir / "archive.jsonl", RoundLine).entries)
+    bounded = min(_first_bounded(config.strategy) for config in (old, cfg))
+    memory = ["strategy.memory_rounds", "strategy.memory_from"] if rounds <= bounded else []
+    return [*memory, *(f"{MODELS}{role}.*" for role in unasked)]
+
+
+def _first_bounded(strategy: DictConfig) -> float:
+    """Return after how many rounds a dialogue is told less than all of them."""
+    rounds = strategy.get("memory_rounds")
+    return max(rounds + 1, strategy.get("memory_from") or 0) if rounds else math.inf
 
 
 def _refuse_unreadable(archive: Archive, run_dir: Path) -> None:
@@ -233,12 +257,25 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
             )
         except (NothingFeasible, OtherSearch, DataUnavailable, BrokenImage) as error:
             raise UserError(str(error)) from error
+        except ContextFull as stop:
+            return f"{stop}{_shorter_memory(cfg, len(archive.rounds))}", False
         except (CapReached, LLMUnavailable) as stop:
             return str(stop), False
         except KeyboardInterrupt:
             return "interrupted", False
     logger.finish(archive)
     return reason, True
+
+
+def _shorter_memory(cfg: DictConfig, rounds: int) -> str:
+    """Say how a strategy that was told all `rounds` so far may go on with less."""
+    if "memory_rounds" not in cfg.strategy or cfg.strategy.memory_rounds or rounds < 2:
+        return ""
+    return (
+        f"\nSo that the dialogue grows no further: strategy.memory_rounds={rounds // 2} "
+        f"strategy.memory_from={rounds}. From here on the strategy is told the last "
+        f"{rounds // 2} rounds in full and a summary of those before."
+    )
 
 
 def _llm_caps(caps: DictConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -75,14 +75,15 @@ def open_run(
     run_dir: Path,
     fixed: Sequence[str],
     results: Sequence[str],
-    other_models: bool = False,
+    also_free: Callable[[DictConfig], Sequence[str]] = lambda _: (),
 ) -> Iterator[Path]:
     """Create or reopen `run_dir` and hold it while the block runs.
 
     Args:
         fixed: the config keys that results depend on; they may not change between two visits.
         results: patterns of the files that hold some. Until there is one, every setting may change.
-        other_models: the strategy's chat models may be others than before, on request.
+        also_free: given the settings of the run so far, patterns of those that may change besides
+            `FREE`, since none of its results depends on them.
 
     Raises:
         UserError: a setting is missing, another process holds the directory, it was started with
@@ -103,7 +104,7 @@ def open_run(
     try:
         held = [path for pattern in results for path in run_dir.glob(pattern)]
         if any(path.stat().st_size for path in held):
-            _refuse_changes(cfg, run_dir, fixed, other_models)
+            _refuse_changes(cfg, run_dir, fixed, also_free)
         write_atomically(run_dir / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
         yield run_dir
     finally:
@@ -129,17 +130,20 @@ def _refuse_missing(cfg: DictConfig, fixed: Sequence[str]) -> None:
 
 
 def _refuse_changes(
-    cfg: DictConfig, run_dir: Path, fixed: Sequence[str], other_models: bool
+    cfg: DictConfig,
+    run_dir: Path,
+    fixed: Sequence[str],
+    also_free: Callable[[DictConfig], Sequence[str]],
 ) -> None:
     path = run_dir / CONFIG
     if not path.exists():
         return
     try:
         old = stored(path)
+        changed = changes(old, cfg, fixed, FREE)
+        changed = changed and changes(old, cfg, fixed, (*FREE, *also_free(old)))
     except ValueError as error:
         raise UserError(str(error)) from error
-    free = (*FREE, f"{MODELS}*") if other_models else FREE
-    changed = changes(old, cfg, fixed, free)
     if not changed:
         return
     advice = [

@@ -20,8 +20,9 @@ HINTS: dict[Cause | int | None, str] = {
 }
 CONTEXT_FULL = (
     "The prompt, with the room for an answer (llm.model.{limit}: {room}), has outgrown the context "
-    "of the model. Any of these lets the run go on: less room, llm.model.{limit}=…; the same model "
-    "served with a longer context, llm.model.base_url=…; another model, continue_with=…"
+    "of the model. Any of these lets the run go on: less room, llm.model.{limit}={less}; the same "
+    "model served with a longer context, llm.model.base_url=…; another model, continue_with=… (an "
+    "option of llm)."
 )
 
 
@@ -29,7 +30,10 @@ def advice(failure: Failure, parameters: Mapping[str, Any], api_key_env: str | N
     """Say what may help, given the parameters of the model and the variable of its key."""
     if failure.cause == "context":
         limit = "max_tokens" if "max_tokens" in parameters else "max_completion_tokens"
-        return CONTEXT_FULL.format(limit=limit, room=parameters.get(limit, "the server's own"))
+        room = parameters.get(limit)
+        return CONTEXT_FULL.format(
+            limit=limit, room=room or "the server's own", less=max(1, room // 2) if room else "…"
+        )
     if failure.status in (401, 403):
         where = api_key_env or "a variable that llm.model.api_key_env names"
         return f"Check the key in {where}."

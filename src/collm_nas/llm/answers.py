@@ -50,23 +50,29 @@ def read_message(message: Mapping[str, Any]) -> Content:
     )
 
 
-def read_usage(usage: Any) -> Usage | None:
-    """Read the counts; None if there are none.
+def read_usage(usage: Any, asked: int, written: int) -> Usage:
+    """Read the counts.
 
     Some servers count reasoning beside `completion_tokens` instead of in them (xAI, Gemini):
     the output is what the total leaves, or what the parts add up to, where that is more.
+
+    Args:
+        asked, written: estimates, in tokens, that take the place of counts which are not there.
     """
-    if not isinstance(usage, dict):
-        return None
-    read = _number(usage, "prompt_tokens") or _number(usage, "input_tokens")
-    written = _number(usage, "completion_tokens") or _number(usage, "output_tokens")
-    thought = _number(usage.get("completion_tokens_details"), "reasoning_tokens")
-    beside = written + thought if thought > written else written
-    output = max(beside, _number(usage, "total_tokens") - read)
-    if not read and not output:
-        return None
-    cached = _number(usage.get("prompt_tokens_details"), "cached_tokens")
-    return Usage(input=read, output=output, reasoning=thought, cached=cached)
+    counts = usage if isinstance(usage, dict) else {}
+    read = _number(counts, "prompt_tokens") or _number(counts, "input_tokens")
+    counted = _number(counts, "completion_tokens") or _number(counts, "output_tokens")
+    thought = _number(counts.get("completion_tokens_details"), "reasoning_tokens")
+    total = _number(counts, "total_tokens")
+    beside = counted + thought if thought > counted else counted
+    output = max(beside, total - read)
+    return Usage(
+        input=read or (0 if total else asked),
+        output=output or written,
+        reasoning=thought,
+        cached=_number(counts.get("prompt_tokens_details"), "cached_tokens"),
+        estimated=not (read or total) or (not output and written > 0),
+    )
 
 
 def name(value: Any) -> str:

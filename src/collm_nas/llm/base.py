@@ -21,12 +21,16 @@ class Message:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens as the server counted them; `reasoning` is a part of `output`, `cached` of `input`."""
+    """Tokens as the server counted them; `reasoning` is a part of `output`, `cached` of `input`.
+
+    `estimated` tells that it did not count all of them; see `collm_nas.llm.counting`.
+    """
 
     input: int = 0
     output: int = 0
     reasoning: int = 0
     cached: int = 0
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,10 @@ class ChatModel(Protocol):
 
 class LLMUnavailable(RuntimeError):
     """A model did not answer. The search stops, resumable; the message says what to do."""
+
+
+class ContextFull(LLMUnavailable):
+    """What is asked, with the room for an answer, is more than the model reads at once."""
 
 
 class CapReached(RuntimeError):

@@ -40,6 +40,7 @@ class UsageLine(TypedDict, total=False):
     output: int
     reasoning: int
     cached: int
+    estimated: bool
 
 
 class ReplyLine(TypedDict):
@@ -85,7 +86,7 @@ class Caps:
 
     Args:
         calls: answered calls.
-        tokens: input and output tokens.
+        tokens: input and output tokens, estimated where a server does not count them.
         usd: US dollars. A call of unknown price stops the search, since nothing keeps this cap.
         seconds: spent on waiting for answers.
     """
@@ -109,6 +110,7 @@ class Totals:
     seconds: float = 0.0
     attempts: int = 0
     unpriced: int = 0  # calls whose price is not known
+    estimated: int = 0  # calls whose tokens the server did not count
 
     @property
     def tokens(self) -> int:
@@ -166,6 +168,7 @@ class Ledger:
             seconds=sum(seconds for _, seconds in paid),
             attempts=sum(reply.attempts for reply, _ in paid),
             unpriced=costs.count(None),
+            estimated=sum(reply.usage.estimated for reply, _ in paid),
         )
 
     def models(self, role: str) -> dict[str, bool]:

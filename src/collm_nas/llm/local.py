@@ -24,7 +24,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from collm_nas.core.ranges import MANY, Seed, Share, Text
-from collm_nas.llm.base import JSON, LLMUnavailable, Message, Reply
+from collm_nas.llm.base import JSON, ContextFull, LLMUnavailable, Message, Reply
 from collm_nas.llm.openai import OpenAIChat
 from collm_nas.llm.weights import find_weights, sha256_of
 
@@ -93,6 +93,7 @@ class LocalChat:
             "n_ctx": n_ctx,
         }
         self.n_ctx = n_ctx
+        self.max_tokens = max_tokens
         self.threads = threads
         self._starting = Lock()
         self._engine: Engine | None = None
@@ -106,9 +107,18 @@ class LocalChat:
             try:
                 reply = engine.chat.complete(messages, purpose=purpose, schema=schema)
                 return replace(reply, attempts=attempt, seed_honoured="yes")
-            except LLMUnavailable as error:
+            except ContextFull as error:
+                less = max(1, self.max_tokens // 2)
+                raise ContextFull(
+                    f"{self.name} can read {self.n_ctx:,} tokens, and the prompt with the room for "
+                    f"an answer (llm.model.max_tokens={self.max_tokens}) has outgrown that. Any of "
+                    f"these lets the run go on: llm.model.n_ctx={2 * self.n_ctx}, if the model was "
+                    f"trained for it; less room, llm.model.max_tokens={less}; "
+                    f"another model, continue_with=… (an option of llm)."
+                ) from error
+            except LLMUnavailable:
                 if not engine.is_dead(DYING_S):
-                    raise LLMUnavailable(self._explain(str(error))) from error
+                    raise
         raise LLMUnavailable(
             f"The engine of {self.name} died twice on one call, {purpose}. Its last words:\n"
             f"{engine.last_words()}"
@@ -120,15 +130,6 @@ class LocalChat:
             if self._engine is None or self._engine.is_dead():
                 self._engine = Engine(self.path, self.n_ctx, self.threads, self.chat)
             return self._engine
-
-    def _explain(self, error: str) -> str:
-        if "context" not in error:
-            return error
-        return (
-            f"{self.name} can read {self.n_ctx:,} tokens, prompt and answer together, and the "
-            f"prompt has outgrown that ({error}). Raise llm.model.n_ctx, as far as the model was "
-            f"trained for it, or let the prompt hold less."
-        )
 
 
 class Engine:

@@ -24,7 +24,8 @@ from collm_nas.core.ranges import Seed, Text
 from collm_nas.llm.address import url_problems
 from collm_nas.llm.advice import LONGEST_WAIT_S, advice
 from collm_nas.llm.answers import name, read_message, read_usage
-from collm_nas.llm.base import JSON, SCRIPTED, LLMUnavailable, Message, Reply, Usage
+from collm_nas.llm.base import JSON, SCRIPTED, ContextFull, LLMUnavailable, Message, Reply, Usage
+from collm_nas.llm.counting import estimated_tokens
 from collm_nas.llm.keys import scrub
 from collm_nas.llm.prices import is_private, price
 from collm_nas.llm.transport import Body, Failure, post
@@ -58,6 +59,8 @@ class OpenAIChat:
             there. None: reasoning is never read.
         idempotency_header: under this name the call is named to a provider that then answers and
             charges for it only once; None: it is not.
+        context: how many tokens the model reads at once, prompt and answer; `estimate=true` warns
+            of a search that outgrows it.
         timeout_s: the longest that one attempt may take, whatever the server does.
         retries: attempts after the first, for failures that may pass.
 
@@ -81,6 +84,7 @@ class OpenAIChat:
         structured: Format | Literal["auto"] = "auto",
         answer_in: Literal["reasoning"] | None = None,
         idempotency_header: Text | None = None,
+        context: Tokens | None = None,
         timeout_s: Annotated[float, Gt(0), Le(1_000_000)] = 600.0,
         retries: Annotated[int, Ge(0), Le(100)] = 6,
     ) -> None:
@@ -101,6 +105,7 @@ class OpenAIChat:
         self.structured = structured
         self.answer_in = answer_in
         self.idempotency_header = idempotency_header
+        self.context = context
         self.timeout_s = timeout_s
         self.retries = retries
         self._refused: set[Format] = set()  # response formats that the server does not know
@@ -134,7 +139,7 @@ class OpenAIChat:
         if isinstance(answer, Failure):
             failed.append(answer.message)
             answer = {"choices": [{"message": {}, "finish_reason": FILTERED}]}
-        reply = self._reply(answer, sent, attempts, failed)
+        reply = self._reply(answer, messages, sent, attempts, failed)
         return _without_key(reply, self.client.api_key, json.dumps([request, schema]))
 
     def api_key(self) -> str:
@@ -203,7 +208,8 @@ class OpenAIChat:
             spoiled[format_] += answer.cause == "writing"
             wait_s = _wait_s(answer, failures, waiting)
             if self._is_final(answer, failures) or wait_s > LONGEST_WAIT_S:
-                raise LLMUnavailable(
+                stop = ContextFull if answer.cause == "context" else LLMUnavailable
+                raise stop(
                     f"{self.name} at {self._url()} gave no answer in {len(failed)} "
                     f"attempt{'s' if len(failed) > 1 else ''}: {answer.message.rstrip('.')}. "
                     f"{advice(answer, self.parameters, self.api_key_env)} "
@@ -234,21 +240,33 @@ class OpenAIChat:
         never = failure.cause == "contact" and not self._reached
         return never or not failure.retry or failures > self.retries
 
-    def _reply(self, body: Body, sent: JSON, attempts: int, failed: list[str]) -> Reply:
+    def _reply(
+        self,
+        body: Body,
+        messages: Sequence[Message],
+        sent: JSON,
+        attempts: int,
+        failed: list[str],
+    ) -> Reply:
         choice = body["choices"][0]
         content = read_message(choice["message"])
         text, reasoning = content.text or content.refusal, content.reasoning
         if self.answer_in == "reasoning" and not text.strip():
             text, reasoning = reasoning, ""
         served = name(body.get("model"))
-        usage = read_usage(body.get("usage"))
+        finish_reason = "refusal" if content.refusal else name(choice.get("finish_reason"))
+        asked = estimated_tokens(*(message.content for message in messages))
+        written = estimated_tokens(text, reasoning)
+        if finish_reason == "length":  # thoughts that the server keeps to itself may be the most
+            written = max(written, self._room())
+        usage = read_usage(body.get("usage"), asked, written)
         cost_usd, source = _price(served, self.name, self._url(), usage)
         return Reply(
             text=text,
             reasoning=reasoning,
-            finish_reason="refusal" if content.refusal else name(choice.get("finish_reason")),
+            finish_reason=finish_reason,
             model=served,
-            usage=usage or Usage(),
+            usage=usage,
             attempts=attempts,
             fingerprint=name(body.get("system_fingerprint")),
             sent=sent,
@@ -258,6 +276,11 @@ class OpenAIChat:
             unread=content.unread,
             failures=failed,
         )
+
+    def _room(self) -> int:
+        """Return how many tokens an answer may have, thoughts included; 0: that is not limited."""
+        known = (self.parameters.get(key, 0) for key in ("max_completion_tokens", "max_tokens"))
+        return max(map(int, known))
 
 
 def _response_format(format_: Format, schema: JSON | None) -> dict[str, Any]:
@@ -273,12 +296,12 @@ def _wait_s(failure: Failure, failures: int, rng: random.Random) -> float:
     return backoff if failure.wait_s is None else failure.wait_s + rng.uniform(0, 0.25)
 
 
-def _price(served: str, asked: str, url: str, usage: Usage | None) -> tuple[float | None, str]:
+def _price(served: str, asked: str, url: str, usage: Usage) -> tuple[float | None, str]:
     """Price by the model as served or, where the list does not know that, as asked for."""
-    if usage is None and not is_private(url):
-        return None, "the server reports no usage"
-    cost_usd, source = price(served, url, usage or Usage())
-    return (cost_usd, source) if cost_usd is not None else price(asked, url, usage or Usage())
+    if usage.estimated and not is_private(url):
+        return None, "the server does not count the tokens"
+    cost_usd, source = price(served, url, usage)
+    return (cost_usd, source) if cost_usd is not None else price(asked, url, usage)
 
 
 def _without_key(reply: Reply, key: str, sent: str) -> Reply:

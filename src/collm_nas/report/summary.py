@@ -138,6 +138,9 @@ def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:
                 f"({usage['reasoning']:,} reasoning), ${usage['usd']:.4f}",
             )
         )
+        if usage["estimated"]:
+            told = "whose tokens the server did not count: estimated, without thoughts it hides"
+            rows.append(("WARNING", f"{usage['estimated']} calls {told}"))
     spent = ", ".join(f"{k} {v:.2f}" for k, v in result["seconds"].items())
     rows += [("seconds", spent), ("stopped", result["stopped"])]
     return rows

@@ -32,6 +32,8 @@ class CoLLM:
         navigator_memory: the Navigator sees the whole dialogue, not just the last results. [on]
         memory_rounds: the Navigator sees that many of the last rounds in full, and one summary of
             all before them, which says that it is one. None: the whole dialogue. [None]
+        memory_from: `memory_rounds` holds once so many rounds are done, so that a search whose
+            dialogue has grown too long can go on with less. None: always.
         generator_memory: the Generator sees its own earlier rounds, too. [off]
         report_rejected: tell the Navigator which candidates were invalid, duplicate or, when they
             are not evaluated, over the limits. [off]
@@ -40,7 +42,7 @@ class CoLLM:
     In brackets: the setting of the paper.
 
     Raises:
-        ValueError: `memory_rounds` bounds a memory that is switched off.
+        ValueError: a memory that is off has a bound, or a bound that is not set a beginning.
     """
 
     def __init__(
@@ -57,11 +59,17 @@ class CoLLM:
         generator_memory: bool = False,
         report_rejected: bool = False,
         memory_rounds: Count | None = None,
+        memory_from: Count | None = None,
     ) -> None:
         if memory_rounds is not None and not navigator_memory:
             raise ValueError(
                 f"strategy.memory_rounds={memory_rounds} bounds the Navigator's memory, which "
                 "strategy.navigator_memory=false (llm.asking.memory) switches off: leave out one"
+            )
+        if memory_from is not None and memory_rounds is None:
+            raise ValueError(
+                f"strategy.memory_from={memory_from} says from when on the Navigator's memory is "
+                "bounded, and strategy.memory_rounds=… to how many rounds: set both"
             )
         self.problem = problem
         self.navigator = navigator
@@ -69,7 +77,9 @@ class CoLLM:
         self.prompts = prompts
         self.mission = telling.mission(problem, target)
         self.navigator_memory = navigator_memory
-        self.memory_rounds = memory_rounds
+        # under a name of its own, since it is no part of a search's identity: one whose dialogue
+        # has grown too long goes on with less of it
+        self._memory = memory_rounds, memory_from or 0
         self.generator_memory = generator_memory
         self.report_rejected = report_rejected
 
@@ -92,8 +102,9 @@ class CoLLM:
         """Rebuild what the Navigator remembers: its strategies, each followed by its results."""
         knowledge = self.problem.space.knowledge()
         turns = [self._message("system", "navigator_system", knowledge=knowledge)]
-        told = self.memory_rounds if self.navigator_memory else 1
-        left_out = max(0, len(archive.rounds) - told) if told else 0
+        done = len(archive.rounds)
+        told, since = self._memory if self.navigator_memory else (1, 0)
+        left_out = max(0, done - told) if told and done >= since else 0
         if self.navigator_memory and left_out:
             turns.append(Message("user", telling.summary(archive, self.problem, left_out)))
         elif self.navigator_memory or not archive.rounds:
