@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,7 +14,14 @@ from pathlib import Path
 import pytest
 from typing_extensions import TypedDict
 
-from collm_nas.core.files import CorruptFile, Journal, cut, read_json, write_atomically
+from collm_nas.core.files import (
+    CorruptFile,
+    Journal,
+    cut,
+    read_json,
+    replacing,
+    write_atomically,
+)
 from tests.conftest import ROOT
 
 
@@ -247,3 +255,57 @@ def test_a_file_of_one_value_names_the_line_of_what_is_wrong(tmp_path):
     write_atomically(path, '{"number": 1, "text": "", "more": []}')
     assert read_json(path, Step, "")["number"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
+
+
+@pytest.mark.parametrize(
+    "content", ["a \u00e9 \ud800\r\n", b"\x00\xff\r\n", memoryview(b"\x00\xff")]
+)
+def test_a_file_is_replaced_by_text_or_bytes_as_they_are(tmp_path, content):
+    path = tmp_path / "f"
+    path.write_text("something longer that was there before")
+    write_atomically(path, content)
+    text = content if isinstance(content, str) else None
+    assert path.read_bytes() == (text.encode(errors="backslashreplace") if text else content)
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_file_that_fails_half_way_is_as_it_was(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("old")
+
+    def fail_half_way() -> None:
+        with replacing(path) as partial:
+            assert (partial.parent, partial.suffix) == (tmp_path, ".csv")
+            partial.write_text("half of the new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f.csv"]
+
+
+def test_a_file_takes_its_name_once_it_and_then_its_folder_is_on_disk(tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(file: int) -> None:
+        synced.append((os.readlink(f"/proc/self/fd/{file}"), (tmp_path / "f").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(tmp_path / "f", "text")
+    assert synced == [(f"{tmp_path}/.part-f", False), (str(tmp_path), True)]
+
+
+def test_what_cannot_be_written_fails_before_the_work(tmp_path):
+    work = []
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "no folder" / "f"):
+        work.append("begun")
+    assert not work
+
+
+def test_no_other_code_replaces_files():
+    """Neither by hand nor half: a file that must be whole is written by `core/files.py`."""
+    renaming = re.compile(r"os\.(replace|rename)\(|\.(rename|replace)\(\w+\)|shutil\.move")
+    sources = (ROOT / "src" / "collm_nas").rglob("*.py")
+    found = {p.name for p in sources if renaming.search(p.read_text())}
+    assert found == {"files.py", "cache.py"}

@@ -81,7 +81,7 @@ def test_a_full_disk_is_an_error_that_says_so(split, tmp_path):
     decoded(split, range(3), VIEW, tmp_path)
     (file,) = tmp_path.glob("*.npy")
     file.unlink()
-    file.with_suffix(".partial").symlink_to("/dev/full")
+    file.with_name(f".part-{file.name}").symlink_to("/dev/full")
     with pytest.raises(DataUnavailable, match=r"No space left.*Make room"):
         decoded(split, range(3), VIEW, tmp_path)
     assert not file.exists()

@@ -109,7 +109,7 @@ def test_a_killed_conversion_leaves_no_target(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": SRC}
     with subprocess.Popen([*command, str(folder), str(target)], env=environment) as process:
         deadline = time.monotonic() + 30
-        while not (tmp_path / ".t.csv.part").exists() and time.monotonic() < deadline:
+        while not (tmp_path / ".part-t.csv").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.2)
         assert process.poll() is None

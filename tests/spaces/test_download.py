@@ -11,9 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import torch
 
-from collm_nas.data.cache import cache_dir
 from collm_nas.spaces.autoformer.space import AutoFormer
 from collm_nas.spaces.download import WeightsUnavailable, official_file, supernet_file
 from collm_nas.spaces.supernet import OfficialWeights
@@ -236,10 +234,3 @@ def test_space_without_published_weights_is_told_apart() -> None:
     message = "no weights are published for autoformer-d14-e256-m8-h4-r224-p16-c10. Train"
     with pytest.raises(WeightsUnavailable, match=message):
         supernet_file("official", space)
-
-
-def test_default_cache_is_a_folder_of_torch_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLLM_CACHE")
-    assert cache_dir() == Path(torch.hub.get_dir()) / "collm-nas"
-    monkeypatch.setenv("COLLM_CACHE", "~/weights")
-    assert cache_dir() == Path.home() / "weights"

@@ -24,9 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from collm_nas.config.run import Stopped, UserError, build, environment, open_run
+from collm_nas.core.cache import cache_dir
 from collm_nas.core.files import write_atomically
 from collm_nas.data.base import ImageData
-from collm_nas.data.cache import cache_dir
 from collm_nas.data.check import check_classes
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.images import ProtocolImages

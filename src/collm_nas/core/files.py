@@ -12,7 +12,8 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, Literal, NoReturn, TypeVar
@@ -147,14 +148,34 @@ def cut(path: Path, lines: int) -> None:
     os.truncate(path, sum(len(line) + 1 for line in kept))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the content of `path`: whoever reads it sees the old text or the new, never half."""
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        file.write(text)
-        file.flush()
+def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
+    """Replace what is in `path`: whoever reads it sees the old content or the new, never half."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", errors="backslashreplace")  # lone surrogates
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a file to write, which replaces `path` when the block ends without an error.
+
+    It lies beside `path` and has the same suffix. A kill leaves at most it; it is written over.
+    """
+    partial = path.with_name(f".part-{path.name}")
+    try:
+        partial.touch()  # what cannot be written fails now, not after minutes of work
+        yield partial
+        publish(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Give a finished file its name, once all of it is on disk; a power cut undoes neither."""
+    with partial.open("rb+") as file:
         os.fsync(file.fileno())
-    temporary.replace(path)
+    partial.replace(path)
     _sync_folder(path.parent)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from collm_nas.core.files import replacing
 from collm_nas.data.base import DataUnavailable, Split
 from collm_nas.data.progress import tracked
 from collm_nas.data.view import Pixels, View
@@ -63,20 +63,13 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
 def _decode_into(
     path: Path, split: Split, positions: Sequence[int], view: View, workers: int
 ) -> Pixels:
-    """Write the file beside `path` and rename it: a full disk is an error, not half a file."""
-    unfinished = path.with_suffix(".partial")
+    """Write the images as they come: a full disk is an error, where a map would be a crash."""
     shape = (len(positions), view.size, view.size, 3)
-    try:
-        with unfinished.open("wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for pixels in _chunks(split, positions, view, workers):
-                file.write(pixels.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for pixels in _chunks(split, positions, view, workers):
+            file.write(pixels.tobytes())
     return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
 
 

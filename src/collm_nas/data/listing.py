@@ -23,8 +23,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
+from collm_nas.core.cache import cache_dir
+from collm_nas.core.files import replacing
 from collm_nas.data.base import BrokenImage, DataUnavailable, Split
-from collm_nas.data.cache import cache_dir
 from collm_nas.data.progress import tracked
 from collm_nas.data.rgb import is_deep_grey, orientation, to_rgb
 from collm_nas.data.splits import Positions, digest
@@ -169,15 +170,14 @@ def _write_index(index: Path, found: Listing) -> None:
         name: getattr(found, name)
         for name in ("names", "labels", "sizes", "broken", "deep", "turned", "unread")
     }
-    partial_file = index.with_suffix(".partial.npz")
-    np.savez(
-        partial_file,
-        classes=_encode(found.classes),
-        folders=found.folders,
-        changed=found.changed,
-        **arrays,
-    )
-    os.replace(partial_file, index)
+    with replacing(index) as partial:
+        np.savez(
+            partial,
+            classes=_encode(found.classes),
+            folders=found.folders,
+            changed=found.changed,
+            **arrays,
+        )
 
 
 def _from_index(index: Path, root: Path) -> Listing | None:

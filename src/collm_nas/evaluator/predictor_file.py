@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collm_nas.core.architecture import Architecture, Value
+from collm_nas.core.files import replacing
 from collm_nas.spaces.base import Variable
 from collm_nas.spaces.encoding import one_hot
 
@@ -139,10 +140,8 @@ def save(path: Path, predictor: Predictor) -> None:
     for n, network in enumerate(predictor.networks):
         for names, layer in zip(_our_names(n, len(network)), network, strict=True):
             arrays.update(zip(names, layer, strict=True))
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-    partial.replace(path)
 
 
 def _forward(network: Network, inputs: Array) -> Array:

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import torch
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.cache import cache_dir
 from collm_nas.core.problem import EvaluationFailed, Metrics
 from collm_nas.data.base import ImageData, Split
-from collm_nas.data.cache import cache_dir
 from collm_nas.data.pixels import PixelFormat, pixel_format
 from collm_nas.data.view import RandomView
 from collm_nas.evaluator.batchnorm import batch_norms

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from collm_nas.core.files import replacing
 from collm_nas.export.check import largest_difference
 
 OPSET = 18
@@ -27,28 +27,26 @@ def save_onnx(
     Raises:
         ExportMismatch: it computes something else than `subnet`.
     """
-    partial = path.with_name(f".part-{path.name}")
-    torch.onnx.export(
-        program,
-        f=partial,
-        dynamo=True,
-        input_names=["images"],
-        output_names=["logits"],
-        opset_version=OPSET,
-        external_data=False,  # the weights are inside
-        verbose=False,
-    )
-    _name_batch(partial)
-    onnx.checker.check_model(partial, full_check=True)
-    session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
+    with replacing(path) as partial:
+        torch.onnx.export(
+            program,
+            f=partial,
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            opset_version=OPSET,
+            external_data=False,  # the weights are inside
+            verbose=False,
+        )
+        _name_batch(partial)
+        onnx.checker.check_model(partial, full_check=True)
+        session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
 
-    def run(x_NCHW: Tensor) -> Tensor:
-        (logits,) = session.run(["logits"], {"images": x_NCHW.numpy()})
-        return torch.from_numpy(logits)
+        def run(x_NCHW: Tensor) -> Tensor:
+            (logits,) = session.run(["logits"], {"images": x_NCHW.numpy()})
+            return torch.from_numpy(logits)
 
-    difference = largest_difference(subnet, run, batches, path.name)
-    os.replace(partial, path)
-    return difference
+        return largest_difference(subnet, run, batches, path.name)
 
 
 def _name_batch(path: Path) -> None:

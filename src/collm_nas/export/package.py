@@ -9,7 +9,6 @@ looked up by name.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from collm_nas.config.renamed import current_name
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
+from collm_nas.core.files import write_atomically
 from collm_nas.data.pixels import PixelFormat
 from collm_nas.data.view import View
 from collm_nas.evaluator.batchnorm import fold_batch_norms
@@ -107,12 +107,8 @@ def save_subnet(
         **info,
     }
     weights = {name: t.detach().cpu().contiguous() for name, t in subnet.state_dict().items()}
-    partial = folder / f".{WEIGHTS}.part"
-    partial.write_bytes(save(weights))
-    os.replace(partial, folder / WEIGHTS)
-    partial = folder / f".{CONFIG}.part"
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-    os.replace(partial, folder / CONFIG)
+    write_atomically(folder / WEIGHTS, save(weights))
+    write_atomically(folder / CONFIG, json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def load_subnet(folder: Path) -> Subnet:

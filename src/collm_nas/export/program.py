@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from collm_nas.core.files import replacing
 from collm_nas.export.check import largest_difference
 
 
@@ -27,9 +27,7 @@ def save_program(
     Raises:
         ExportMismatch: it computes something else than `subnet`.
     """
-    partial = path.with_name(f".part-{path.name}")
-    torch.export.save(program, partial)
-    read_back = torch.export.load(partial).module()
-    difference = largest_difference(subnet, read_back, batches, path.name)
-    os.replace(partial, path)
-    return difference
+    with replacing(path) as partial:
+        torch.export.save(program, partial)
+        read_back = torch.export.load(partial).module()
+        return largest_difference(subnet, read_back, batches, path.name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import threading
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from filelock import FileLock
 from pydantic import AfterValidator
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.cache import cache_dir
 from collm_nas.core.files import Journal
 from collm_nas.core.problem import Metrics
 from collm_nas.core.ranges import Text
@@ -76,7 +76,7 @@ class MeasuredLatency:
         space: must have a supernet.
         engine, device, cores, batch: see `Setting`.
         warmup, repeats, minimum_ms: see `Pace`.
-        cache: the folder of the files of measurements; `None`: `$COLLM_CACHE`, or the user's cache.
+        cache: the folder of the files of measurements; `None`: in our cache.
 
     Raises:
         ValueError: a value is wrong, or the space has no supernet.
@@ -99,7 +99,7 @@ class MeasuredLatency:
         self.space = space
         self.setting = Setting(engine, device, cores, batch)
         self.pace = Pace(warmup, repeats, minimum_ms)
-        self.folder = Path(cache).expanduser() if cache else _cache_dir()
+        self.folder = Path(cache).expanduser() if cache else cache_dir() / "latency"
         self.lock = threading.Lock()
         self.measured: _Measured | None = None
         self.supernet: Supernet | None = None
@@ -192,8 +192,3 @@ class _Measured:
 
 def _json(content: object) -> str:
     return json.dumps(content, sort_keys=True)
-
-
-def _cache_dir() -> Path:
-    own = os.environ.get("COLLM_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(own).expanduser() / "collm-nas" / "latency"

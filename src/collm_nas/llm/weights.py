@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from collm_nas.core.cache import cache_dir
 from collm_nas.llm.base import LLMUnavailable
 
 GGUF_MAGIC = b"GGUF"
@@ -42,17 +41,9 @@ def known_weights() -> Mapping[str, Weights]:
     return {name: Weights(name, **entry) for name, entry in pinned.items()}
 
 
-def cache_dir() -> Path:
-    """Return the folder of fetched models: in COLLM_CACHE, or in the user's cache directory."""
-    if chosen := os.environ.get("COLLM_CACHE"):
-        root = Path(chosen)
-    elif sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", Path.home())) / "collm-nas"
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches" / "collm-nas"
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "collm-nas"
-    return root.expanduser() / "models"
+def models_dir() -> Path:
+    """Return the folder of fetched models, in the cache."""
+    return cache_dir() / "models"
 
 
 def find_weights(path: str) -> Path:
@@ -109,7 +100,7 @@ def _find_known(weights: Weights) -> Path:
 
 
 def _places(weights: Weights) -> list[Path]:
-    places = [cache_dir() / weights.file]
+    places = [models_dir() / weights.file]
     spec = find_spec(weights.package) if weights.package else None
     for folder in spec.submodule_search_locations or () if spec else ():
         places.append(Path(folder) / weights.file)

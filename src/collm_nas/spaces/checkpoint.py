@@ -9,7 +9,6 @@ Nothing is unpickled but tensors and plain values.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 import shlex
@@ -24,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from collm_nas.core.files import write_atomically
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.supernet import OfficialWeights, Supernet, build_supernet, supernet_class
 
@@ -93,9 +93,7 @@ def save_supernet(
     """
     known = {"format": FORMAT, "space": space.identity}
     state = {name: tensor.contiguous() for name, tensor in supernet.state_dict().items()}
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(save(state, {INFO: json.dumps({**info, **known}, sort_keys=True)}))
-    os.replace(partial, path)
+    write_atomically(path, save(state, {INFO: json.dumps({**info, **known}, sort_keys=True)}))
 
 
 def supernet_info(path: Path) -> dict[str, str]:

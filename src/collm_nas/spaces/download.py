@@ -8,7 +8,6 @@ good as a downloaded one, and where neither works the error says all that is nee
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse, IncompleteRead
@@ -27,7 +26,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from collm_nas.data.cache import cache_dir
+from collm_nas.core.cache import cache_dir
+from collm_nas.core.files import publish
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.checkpoint import official_weights
 from collm_nas.spaces.supernet import OfficialWeights
@@ -103,7 +103,7 @@ def _download(weights: OfficialWeights, path: Path) -> None:
     if weights.sha256 and (digest := _sha256(partial)) != weights.sha256:
         partial.unlink()
         raise OSError(f"its sha256 is {digest}, expected {weights.sha256}; it was deleted")
-    os.replace(partial, path)
+    publish(partial, path)
 
 
 def _continue(url: str, partial: Path, report: Report) -> bool:

@@ -7,7 +7,6 @@ a function of the seed and the step. Losing it costs time and nothing more.
 from __future__ import annotations
 
 import io
-import os
 import signal
 import time
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 from torch import Tensor
+
+from collm_nas.core.files import write_atomically
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -126,9 +127,7 @@ class Checkpoints(L.Callback):
         }
         buffer = io.BytesIO()  # written to a file, torch would hide that the disk is full
         torch.save(content, buffer)
-        partial = self.path.with_name(f"{self.path.name}.partial")
-        partial.write_bytes(buffer.getbuffer())
-        os.replace(partial, self.path)
+        write_atomically(self.path, buffer.getbuffer())
 
 
 def refuse_broken_weights(state: dict[str, Tensor], done: int) -> None:

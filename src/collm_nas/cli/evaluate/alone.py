@@ -21,9 +21,9 @@ from collm_nas.cli.evaluate.bench import Bench, build_bench
 from collm_nas.cli.evaluate.subject import Subject
 from collm_nas.config.run import Stopped, UserError, build, open_run
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.cache import cache_dir
 from collm_nas.core.problem import Metrics
 from collm_nas.data.base import ImageData, SplitName
-from collm_nas.data.cache import cache_dir
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.protocol import protocol

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
 from typing import IO, Any
 
 from rich.progress import track
 
+from collm_nas.core.files import replacing
 from collm_nas.evaluator.tables.columns import (
     OPENERS,
     PARQUET,
@@ -62,7 +61,7 @@ def convert(
         raise TableError(f"{target} exists. Remove it, or name another target.")
     if not source.exists():
         raise TableError(f"{source} does not exist")
-    with _appearing_whole(target) as part:
+    with replacing(target) as part:
         cells = read_cells(source)
         if len(cells) < CELLS and not partial:
             raise TableError(
@@ -90,23 +89,6 @@ def row_of(cell: Cell) -> Row:
             values = [v for trial in trials if not isnan(v := getattr(trial, cost))]
             row[f"{prefix}_{cost}"] = round(sum(values) / len(values), decimals) if values else None
     return row
-
-
-@contextmanager
-def _appearing_whole(target: Path) -> Iterator[Path]:
-    """Yield a path to write to, which becomes `target` when the block ends without an error.
-
-    A kill leaves at most that part file, which the next conversion overwrites.
-    """
-    part = target.with_name(f".{target.name}.part")
-    part.touch()  # fails now, not after minutes of reading
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_csv(part: Path, target: Path, rows: Sequence[Mapping[str, Any]]) -> None:
