@@ -53,20 +53,20 @@ def test_what_torch_hub_held_is_moved_and_told_once(
         hub = "mine/hub"
     if variable:
         monkeypatch.setenv(variable, str(home / "mine"))
+    new = home / ("mine" if variable == "XDG_CACHE_HOME" else ".cache") / "collm-nas"
     old = home / hub / "collm-nas"
     write(old / "supernet.pth", "weights")
     write(old / "evaluations" / "space" / "a.jsonl", "results")
-    write(cache_dir().parent / "collm-nas" / "models" / "m.gguf", "model")
-    capsys.readouterr()
-    root = cache_dir()
-    assert files(root) == {
+    write(new / "models" / "m.gguf", "model")
+    assert cache_dir() == new
+    assert files(new) == {
         "supernet.pth": "weights",
         "evaluations/space/a.jsonl": "results",
         "models/m.gguf": "model",
     }
     assert not old.exists()
     told = capsys.readouterr()
-    assert told.err == f"What earlier versions cached in {old} is now in {root}\n"
+    assert told.err == f"What earlier versions cached in {old} is now in {new}\n"
     cache_dir()
     assert capsys.readouterr() == ("", "")
 

@@ -242,7 +242,7 @@ def _loggers(cfg: DictConfig, run_dir: Path, phase: Phase) -> Sequence[Logger]:
         return [csv]
     id_file = run_dir / f"wandb_id_{phase.name}"
     if not id_file.exists():
-        id_file.write_text(uuid4().hex[:8])
+        write_atomically(id_file, uuid4().hex[:8])
     settings = OmegaConf.to_container(cfg, resolve=True)
     wandb = WandbLogger(
         name=f"{run_dir.name}/{phase.name}",
