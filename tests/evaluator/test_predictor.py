@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import random
-import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from scipy.stats import kendalltau, spearmanr
 
 from collm_nas.core.architecture import Architecture
@@ -64,6 +65,12 @@ def toy_predictor(space: SearchSpace, **trained: tuple[int, ...]) -> Predictor:
         for _ in range(2)
     )
     return Predictor(meaning, (one, other), {"held out": 7})
+
+
+def content(path: Path) -> tuple[dict[str, np.ndarray], str]:
+    """Return the arrays of a file of ours, and what it says of them."""
+    with safe_open(path, framework="numpy") as file:
+        return {n: file.get_tensor(n) for n in file.keys()}, file.metadata()["collm_nas"]  # noqa: SIM118
 
 
 def original(name: str) -> ModuleType:
@@ -177,16 +184,16 @@ class TestTheSpaceMustFit:
         assert "not trained on r = 128: their order among other options" in accepted.cautions[0]
 
     def test_a_depth_that_no_training_subnet_had_is_a_guess(self, tmp_path):
-        save(tmp_path / "p.npz", toy_predictor(Staircase(), depth=(1, 2)))
+        save(tmp_path / "p.safetensors", toy_predictor(Staircase(), depth=(1, 2)))
         with pytest.raises(ValueError, match=r"depth = 1, 2 alone.*guesses for 3: .* Accept"):
-            PredictorEvaluator(Staircase(), str(tmp_path / "p.npz"))
+            PredictorEvaluator(Staircase(), str(tmp_path / "p.safetensors"))
 
 
 class TestFiles:
     def test_what_is_stored_is_read(self, tmp_path):
         stored = toy_predictor(space := Staircase(), depth=(1, 2))
-        save(tmp_path / "p.npz", stored)
-        found = read(tmp_path / "p.npz")
+        save(tmp_path / "p.safetensors", stored)
+        found = read(tmp_path / "p.safetensors")
         assert (found.meaning, found.report) == (stored.meaning, stored.report)
         archs = sample(space)
         assert found.predict(archs).tolist() == stored.predict(archs).tolist()
@@ -223,7 +230,7 @@ class TestFiles:
         with pytest.raises(WrongPredictor, match=r"missing: 2.bias(.|\n)*6.bias: \(2,\)"):
             read(tmp_path / "p.pth")
 
-    @pytest.mark.parametrize("name", ["p.npz", "p.pth"])
+    @pytest.mark.parametrize("name", ["p.npz", "p.pth", "p.safetensors"])
     @pytest.mark.parametrize("content", [b"", b"not a file of arrays", b"PK\x03\x04 torn"])
     def test_what_is_no_file_of_arrays_is_refused(self, name, content, tmp_path):
         (tmp_path / name).write_bytes(content)
@@ -246,35 +253,54 @@ class TestFiles:
         [
             ({"format": "collm-nas predictor 9"}, "format is 'collm-nas predictor 9'"),
             ({"sizes": [[12, 5, 2]] * 2}, "do not lead from 12 inputs to 1"),
-            ({"sizes": [[12, 6, 1]] * 2}, "other shapes: 0.0.weight"),
+            ({"sizes": [[12, 6, 1]] * 2}, r"other shapes: .*0\.0\.weight"),
             ({"meaning": {}}, "does not describe a predictor"),
         ],
     )
     def test_a_damaged_description_is_refused(self, change, message, tmp_path):
-        save(path := tmp_path / "p.npz", toy_predictor(Staircase()))
-        with np.load(path) as file:
-            arrays = dict(file)
-        text = {**json.loads(str(arrays["meaning"])), **change}
-        np.savez(path, **{**arrays, "meaning": np.array(json.dumps(text))})
+        save(path := tmp_path / "p.safetensors", toy_predictor(Staircase()))
+        arrays, text = content(path)
+        text = json.dumps({**json.loads(text), **change})
+        save_file(arrays, path, {"collm_nas": text})
         with pytest.raises(WrongPredictor, match=message):
             read(path)
+        np.savez(path.with_suffix(".npz"), **arrays, meaning=np.array(text))
+        with pytest.raises(WrongPredictor, match=message):
+            read(path.with_suffix(".npz"))
 
-    def test_a_stored_file_holds_plain_arrays(self, tmp_path):
-        save(tmp_path / "p.npz", toy_predictor(Staircase()))
-        assert {Path(n).suffix for n in zipfile.ZipFile(tmp_path / "p.npz").namelist()} == {".npy"}
-        assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
+    def test_a_file_of_another_program_is_refused(self, tmp_path):
+        save_file({"a": np.ones(3)}, tmp_path / "p.safetensors")
+        with pytest.raises(WrongPredictor, match="does not describe a predictor"):
+            read(tmp_path / "p.safetensors")
+
+    def test_equal_predictors_make_equal_files(self, tmp_path):
+        for name in ("a.safetensors", "b.safetensors"):
+            save(tmp_path / name, toy_predictor(Staircase()))
+        a, b = sorted(tmp_path.iterdir())
+        assert a.read_bytes() == b.read_bytes()
+
+    def test_a_file_of_version_0_1_0_is_read(self, tmp_path):
+        save(tmp_path / "p.safetensors", stored := toy_predictor(space := Staircase()))
+        arrays, text = content(tmp_path / "p.safetensors")
+        np.savez_compressed(tmp_path / "old.npz", **arrays, meaning=np.array(text))
+        old = read(tmp_path / "old.npz")
+        assert (old.meaning, old.report) == (stored.meaning, stored.report)
+        archs = sample(space)
+        assert old.predict(archs).tolist() == stored.predict(archs).tolist()
 
 
 def test_the_protocol_names_the_content_of_the_file(tutorial, tmp_path):
     copy = tmp_path / "copy.pth"
     copy.write_bytes(tutorial.read_bytes())
-    save(tmp_path / "other.npz", toy_predictor(Staircase()))
+    save(tmp_path / "other.safetensors", toy_predictor(Staircase()))
     first, same = (PredictorEvaluator(ofa(), str(path)).protocol for path in (tutorial, copy))
     assert first == same
-    assert PredictorEvaluator(Staircase(), str(tmp_path / "other.npz")).protocol != first
+    assert PredictorEvaluator(Staircase(), str(tmp_path / "other.safetensors")).protocol != first
 
 
-def test_an_npz_needs_no_torch(tmp_path, monkeypatch):
-    save(tmp_path / "p.npz", toy_predictor(Staircase()))
+def test_a_predictor_of_ours_needs_no_torch(tmp_path, monkeypatch):
+    save(tmp_path / "p.safetensors", toy_predictor(Staircase()))
     monkeypatch.setattr(predictor_file, "_read_torch", lambda path: pytest.fail("torch is used"))
-    assert PredictorEvaluator(Staircase(), str(tmp_path / "p.npz")).evaluate(sample(Staircase())[0])
+    assert PredictorEvaluator(Staircase(), str(tmp_path / "p.safetensors")).evaluate(
+        sample(Staircase())[0]
+    )

@@ -90,7 +90,7 @@ class TestTraining:
 
 class TestRuns:
     def test_a_run_becomes_a_predictor_of_its_space(self, run, tmp_path, capsys):
-        output = tmp_path / "predictor.npz"
+        output = tmp_path / "predictor.safetensors"
         assert main([str(run), "--output", str(output)]) == 0
         assert "Kendall tau" in capsys.readouterr().out
         space, data = read_run(run)
@@ -102,14 +102,14 @@ class TestRuns:
     @pytest.mark.parametrize(
         ("extra", "message"),
         [(["--metric", "test_accuracy"], "--metric must be one of val_accuracy"),
-         (["--output", "predictor.pth"], "--output must end in .npz")],
+         (["--output", "predictor.pth"], "--output must end in .safetensors")],
     )  # fmt: skip
     def test_wrong_arguments_are_told(self, extra, message, run, tmp_path, capsys):
-        assert main([str(run), "--output", str(tmp_path / "p.npz"), *extra]) == 2
+        assert main([str(run), "--output", str(tmp_path / "p.safetensors"), *extra]) == 2
         assert message in capsys.readouterr().err
 
     def test_what_is_no_run_is_refused(self, tmp_path, capsys):
-        assert main([str(tmp_path), "--output", str(tmp_path / "p.npz")]) == 2
+        assert main([str(tmp_path), "--output", str(tmp_path / "p.safetensors")]) == 2
         assert "is no run of search.py" in capsys.readouterr().err
 
 
@@ -142,7 +142,7 @@ class TestTables:
 
     def test_a_table_needs_its_space(self, tmp_path, capsys):
         source = str(table(tmp_path / "t.csv", row()))
-        assert main([source, "--output", str(tmp_path / "p.npz")]) == 2
+        assert main([source, "--output", str(tmp_path / "p.safetensors")]) == 2
         assert "needs its space" in capsys.readouterr().err
 
     def test_what_is_no_table_is_refused(self, tmp_path):
@@ -153,7 +153,7 @@ class TestTables:
     @pytest.mark.slow
     @pytest.mark.skipif(not TABLE.exists(), reason=f"{TABLE} is missing; see COLLM_SHARED")
     def test_measured_ofa_subnets_are_ranked_as_well_as_their_noise_allows(self, tmp_path):
-        output = tmp_path / "predictor.npz"
+        output = tmp_path / "predictor.safetensors"
         settings = ["--output", str(output), *SPACE, "resolutions=[128,160,192]"]
         assert main([str(TABLE), *settings]) == 0
         report = predictor_file.read(output).report

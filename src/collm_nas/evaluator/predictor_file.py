@@ -7,7 +7,8 @@ the names of its arrays, and every array must be there in its shape. Three kinds
   columns ks, e, r; a fraction, with no base accuracy to add;
 - what `ofa.nas.accuracy_predictor` saves, for four resolutions: columns r, ks, e; a fraction, to
   which the stored `base_acc` is added; a torch file or an `.npz`, with dots or underscores;
-- ours, `.npz` written by `save`: the arrays and, as JSON, what they mean.
+- ours, safetensors written by `save`: the arrays and, as metadata, what they mean. Version 0.1.0
+  wrote an `.npz` where that is an array among the others.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as in_safetensors
 
 from collm_nas.core.architecture import Architecture, Value
-from collm_nas.core.files import replacing
+from collm_nas.core.files import write_atomically
 from collm_nas.spaces.base import Variable
 from collm_nas.spaces.encoding import one_hot
 
@@ -35,6 +38,7 @@ Names = Sequence[tuple[str, str]]  # of each layer: of its weights and of its bi
 
 URL = "https://raw.githubusercontent.com/han-cai/files/master/ofa/acc_predictor.pth"
 FORMAT = "collm-nas predictor 1"
+INFO = "collm_nas"  # the entry of metadata that says what a file of ours means, as JSON
 OFA_SPACE = "mobilenet-w1.0-c1000"
 KERNELS, EXPANSIONS = Variable("ks", (3, 5, 7), 20), Variable("e", (3, 4, 6), 20)
 HIDDEN = (400, 400, 400)  # of both kinds of OFA
@@ -108,9 +112,11 @@ def read(path: Path) -> Predictor:
     """
     if not path.is_file():
         raise WrongPredictor(f"{path} does not exist (config key: evaluator.file). OFA's is {URL}")
+    if path.suffix == ".safetensors":
+        return _ours(path, *_read_safetensors(path))
     arrays = _read_npz(path) if path.suffix == ".npz" else _read_torch(path)
-    if "meaning" in arrays:
-        return _ours(path, arrays)
+    if text := arrays.pop("meaning", None):
+        return _ours(path, arrays, str(text))
     arrays = {name.replace("_", "."): array for name, array in arrays.items()}
     layers = range(len(HIDDEN))
     if "0.weight" in arrays:
@@ -128,7 +134,7 @@ def read(path: Path) -> Predictor:
 
 
 def save(path: Path, predictor: Predictor) -> None:
-    """Write `predictor` as an `.npz` of plain arrays, all or nothing."""
+    """Write `predictor` as safetensors, all or nothing."""
     sizes = [[n[0][0].shape[1], *(len(bias) for _, bias in n)] for n in predictor.networks]
     text = {
         "format": FORMAT,
@@ -136,12 +142,13 @@ def save(path: Path, predictor: Predictor) -> None:
         "sizes": sizes,
         "report": dict(predictor.report),
     }
-    arrays = {"meaning": np.array(json.dumps(text))}
-    for n, network in enumerate(predictor.networks):
-        for names, layer in zip(_our_names(n, len(network)), network, strict=True):
-            arrays.update(zip(names, layer, strict=True))
-    with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    arrays = {
+        name: np.ascontiguousarray(array)
+        for n, network in enumerate(predictor.networks)
+        for names, layer in zip(_our_names(n, len(network)), network, strict=True)
+        for name, array in zip(names, layer, strict=True)
+    }
+    write_atomically(path, in_safetensors(arrays, {INFO: json.dumps(text)}))
 
 
 def _forward(network: Network, inputs: Array) -> Array:
@@ -161,9 +168,9 @@ def _of_ofa(path: Path, arrays: Arrays, meaning: Meaning, names: Names) -> Predi
     return Predictor(meaning, (_network(_checked(path, arrays, shapes), names),))
 
 
-def _ours(path: Path, arrays: Arrays) -> Predictor:
+def _ours(path: Path, arrays: Arrays, description: str) -> Predictor:
     try:
-        text = json.loads(str(arrays["meaning"]))
+        text = json.loads(description)
         if text["format"] != FORMAT:
             raise ValueError(f"its format is {text['format']!r}, expected {FORMAT!r}")
         meaning = _read_meaning(text["meaning"])
@@ -175,7 +182,7 @@ def _ours(path: Path, arrays: Arrays) -> Predictor:
     names = [_our_names(n, len(network) - 1) for n, network in enumerate(sizes)]
     pairs = zip(names, sizes, strict=True)
     shapes = {name: shape for of, size in pairs for name, shape in _shapes(of, size)}
-    checked = _checked(path, {n: a for n, a in arrays.items() if n != "meaning"}, shapes)
+    checked = _checked(path, arrays, shapes)
     return Predictor(meaning, tuple(_network(checked, of) for of in names), report)
 
 
@@ -193,7 +200,16 @@ def _our_names(network: int, layers: int) -> Names:
 # -- arrays of a file ---------------------------------------------------------------------------
 
 
-def _read_npz(path: Path) -> Arrays:
+def _read_safetensors(path: Path) -> tuple[Arrays, str]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return arrays, (file.metadata() or {}).get(INFO, "null")
+    except (OSError, SafetensorError) as error:
+        raise WrongPredictor(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
@@ -201,8 +217,8 @@ def _read_npz(path: Path) -> Arrays:
         raise WrongPredictor(f"{path} cannot be read as .npz of plain arrays: {error}") from error
 
 
-def _read_torch(path: Path) -> Arrays:
-    import torch  # here: predictors in .npz files need none
+def _read_torch(path: Path) -> dict[str, NDArray[Any]]:
+    import torch  # here: other files need none
 
     from collm_nas.spaces.checkpoint import UNREADABLE
 

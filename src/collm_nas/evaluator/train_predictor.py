@@ -1,7 +1,7 @@
 """Train an accuracy predictor on measured subnets.
 
-    python -m collm_nas.evaluator.train_predictor RUN --output predictor.npz
-    python -m collm_nas.evaluator.train_predictor subnets.csv --output predictor.npz \\
+    python -m collm_nas.evaluator.train_predictor RUN --output predictor.safetensors
+    python -m collm_nas.evaluator.train_predictor subnets.csv --output predictor.safetensors \\
         --space conf/searchspace/mobilenet.yaml width=1.0 'resolutions=[128,160,192]'
 
 RUN is a directory of search.py; one with `strategy=random` measures subnets for this purpose, goes
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, help="a run directory, or a table of subnets")
-    parser.add_argument("--output", type=Path, required=True, help="the .npz to write")
+    parser.add_argument("--output", type=Path, required=True, help="the .safetensors to write")
     parser.add_argument("--space", nargs="+", help="of a table: its YAML, then key=value settings")
     parser.add_argument("--metric", help="which accuracy; of a table: its column [top1]")
     parser.add_argument("--held-out", type=float, default=0.2, help="share to test with [0.2]")
@@ -98,8 +98,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _read(args: argparse.Namespace) -> tuple[SearchSpace, Measured]:
-    if args.output.suffix != ".npz":
-        raise ValueError(f"--output must end in .npz, got {args.output}")
+    if args.output.suffix != ".safetensors":
+        raise ValueError(f"--output must end in .safetensors, got {args.output}")
     if args.source.is_dir():
         return read_run(args.source, args.metric)
     if not args.space:

@@ -7,6 +7,7 @@ it has a bootstrap interval beside it, over the subnets.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import bootstrap, kendalltau, spearmanr
 
 from collm_nas.report.uncertainty import interval, told_apart
 
@@ -93,11 +94,12 @@ def agreement(one: Sequence[float], other: Sequence[float], seed: int = 0) -> Ag
         raise ValueError(f"a rank correlation needs three subnets or more, got {len(one)}")
     a, b = np.asarray(one, float), np.asarray(other, float)
     rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(a), (RESAMPLES, len(a)))
-    taus = [tau(a[picked], b[picked]) for picked in draws]
-    finite = [t for t in taus if np.isfinite(t)]  # a draw may hold one subnet only
+    how: Any = {"vectorized": False, "n_resamples": RESAMPLES, "method": "percentile", "rng": rng}
     rest = (100 - LEVEL) / 2
-    low, high = np.percentile(finite, [rest, 100 - rest]) if finite else (np.nan, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a draw may hold one subnet only, which has no tau
+        draws = bootstrap((a, b), tau, paired=True, **how).bootstrap_distribution
+        low, high = np.nanpercentile(draws, [rest, 100 - rest])
     top = max(1, round(len(a) / 3))
     best = [{*np.argsort(-values, kind="stable")[:top].tolist()} for values in (a, b)]
     return Agreement(
