@@ -35,3 +35,12 @@ def test_every_target_in_a_config_is_translated():
     old = {"recipe": {"phases": [{"_target_": "collm_nas.recipe.base.Phase", "name": "a"}]}}
     new = {"recipe": {"phases": [{"_target_": "collm_nas.training.recipe.Phase", "name": "a"}]}}
     assert with_current_names(old) == new
+
+
+def test_channels_that_an_older_recipe_sorts_are_a_preparation():
+    phase = {"_target_": "collm_nas.recipe.base.Phase", "name": "a"}
+    node = {"recipe": {"phases": [{**phase, "sort_channels": [4, 6]}]}}
+    (found,) = with_current_names(node)["recipe"]["phases"]
+    kind = pkgutil.resolve_name(found["prepare"].pop("_target_"))
+    assert kind(**found["prepare"]).expansions == [4, 6]
+    assert {**found, "prepare": None} == with_current_names({**phase, "sort_channels": None})

@@ -14,7 +14,7 @@ from collm_nas.cli.evaluate.bench import build_bench
 from collm_nas.cli.evaluate.subject import find_subject
 from collm_nas.config.run import UserError
 from collm_nas.report.evaluations import keep, read
-from collm_nas.spaces.published import PUBLISHED, of_space
+from collm_nas.spaces.published import all_published
 from tests.conftest import load, search_config
 from tests.evaluation.conftest import NAMES, asked
 from tests.evaluator.conftest import space_of
@@ -110,16 +110,16 @@ def test_a_published_name_is_looked_up_in_its_space():
     assert find_subject(cfg).arch["r"] == (176,)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", all_published())
 def test_every_published_name_is_at_home_where_it_says(name):
-    settings = PUBLISHED[name].settings.split()
+    settings = all_published()[name].words.split()
     cfg = load("evaluate", *settings, f"arch={name}", *NAMES)
     assert find_subject(cfg).label == name
 
 
 def test_the_nine_of_the_paper_have_names():
-    assert sum(name.startswith("collm_") for name in PUBLISHED) == 9
-    assert not of_space(space_of("shufflenet_tiny")), "they need the space in full"
+    assert sum(name.startswith("collm_") for name in all_published()) == 9
+    assert not space_of("shufflenet_tiny").published_within(), "they need the space in full"
 
 
 @pytest.mark.parametrize(

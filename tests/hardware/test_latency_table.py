@@ -11,8 +11,7 @@ import pytest
 
 from collm_nas.config.run import build
 from collm_nas.hardware import build_table
-from collm_nas.hardware.blocks import block_names, covering
-from collm_nas.hardware.latency_table import LatencyTable
+from collm_nas.hardware.latency_table import LatencyTable, covering
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.spaces.shufflenet.space import ShuffleNet
@@ -26,7 +25,7 @@ def space_of(name: str) -> SearchSpace:
 
 def written(space: SearchSpace, path: Path) -> str:
     """Write a table in which every block takes 1 ms, and the rest of a network 0.5."""
-    names = {name for arch in covering(space) for name in block_names(space, arch)}
+    names = {name for arch in covering(space) for name in space.block_names(arch)}
     sides = {str(space.resolution(arch)): 0.5 for arch in covering(space)}
     content = {"space": space.identity, "fixed": sides, "blocks": dict.fromkeys(names, 1.0)}
     path.write_text(json.dumps(content))
@@ -39,7 +38,7 @@ def test_few_networks_have_every_block(name: str, tmp_path: Path) -> None:
     model = LatencyTable(space, written(space, tmp_path / "table.json"))
     for _ in range(200):
         arch = space.sample(rng)
-        expected = 0.5 + len(block_names(space, arch))
+        expected = 0.5 + len(space.block_names(arch))
         assert model.costs(arch) == {**space.costs(arch), "latency_ms": expected}
 
 
@@ -50,7 +49,7 @@ def test_a_table_of_another_space_is_refused(tmp_path: Path) -> None:
     tiny = space_of("shufflenet_tiny")
     assert isinstance(tiny, ShuffleNet)
     wider = ShuffleNet(repeats=tiny.repeats, channels=[2 * c for c in tiny.channels])
-    assert {*block_names(wider, next(covering(wider)))} <= {
+    assert {*wider.block_names(next(covering(wider)))} <= {
         *json.loads(Path(table).read_text())["blocks"]
     }
     with pytest.raises(ValueError, match="the same block takes another time there"):
@@ -73,8 +72,8 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     for name in ("text.json", "nowhere.json"):
         with pytest.raises(ValueError, match=rf"hardware\.table: .*{name} is no table of blocks"):
             LatencyTable(space_of("shufflenet_tiny"), str(tmp_path / name))
-    with pytest.raises(ValueError, match="no table of blocks for nasbench201"):
-        block_names(NASBench201(), NASBench201().sample(random.Random(0)))
+    with pytest.raises(ValueError, match="nasbench201 has no table of blocks"):
+        [*covering(NASBench201())]
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas.hardware.ofa_lookup import OFALookup
-from collm_nas.spaces.mobilenet.published import SPECIALISED
+from collm_nas.spaces.mobilenet.ofa_lookup import OFALookup
+from collm_nas.spaces.mobilenet.published import PUBLISHED
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.conftest import SHARED
@@ -20,9 +20,9 @@ needs_tables = pytest.mark.skipif(not TABLES.exists(), reason=f"no {TABLES}: set
 @needs_tables
 def test_a_published_net_takes_what_its_name_says() -> None:
     """The only specialised net of width 1.2 at a resolution that a table has."""
-    net = SPECIALISED["note10_lat@30ms_top1@78.4_finetune@75"]
+    net = PUBLISHED["ofa_note10_lat-30ms"]
     space = MobileNet()
-    assert OFALookup(space, str(TABLES)).latency_ms(space.decode(net.wire)) == pytest.approx(
+    assert OFALookup(space, str(TABLES)).latency_ms(space.decode(net.written)) == pytest.approx(
         30, abs=1.0
     )
 

@@ -22,7 +22,7 @@ from collm_nas.testing.schema import matches
 from tests.conftest import problems_of
 
 SIZES = {"T": "tiny", "S": "small", "B": "base"}
-SOURCES = {"yaml": "AutoFormer", "collm": "CoLLM"}
+SOURCES = {"yaml": "autoformer", "collm": "collm_autoformer"}
 OWN = {"depth": [1, 2], "embed_dim": [8, 12], "mlp_ratio": [1, 2.5], "num_heads": [1, 12]}
 MILLION = 1e6
 
@@ -46,7 +46,7 @@ def architecture(reference: Any) -> Architecture:
 
 def wire(**changes: Any) -> dict[str, Any]:
     """Write the published tiny network, with changes."""
-    return {**copy.deepcopy(PUBLISHED["tiny"]["AutoFormer-T"]), **changes}
+    return {**copy.deepcopy(PUBLISHED["autoformer_tiny"].written), **changes}
 
 
 def problems(space: AutoFormer, answer: Any) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def test_published_architectures_are_the_reference_ones(costs: Any) -> None:
         letter, _, source = name.partition("_")
         if source in SOURCES:
             size = SIZES[letter]
-            written = PUBLISHED[size][f"{SOURCES[source]}-{letter}"]
+            written = PUBLISHED[f"{SOURCES[source]}_{size}"].written
             assert AutoFormer(size).decode(written) == architecture(known["arch"])
 
 
@@ -156,7 +156,7 @@ def test_wire_format() -> None:
 
 def test_ten_heads_have_a_letter_in_the_key() -> None:
     space = AutoFormer("base")
-    arch = space.decode(PUBLISHED["base"]["AutoFormer-B"])
+    arch = space.decode(PUBLISHED["autoformer_base"].written)
     assert space.key(arch) == "d14-e576-m77878776886867-h99999a99a9a99a"
 
 
@@ -305,7 +305,7 @@ def test_sampling_within_limits_is_sampling_and_rejecting() -> None:
 
 def test_a_hair_thin_band_is_hit() -> None:
     space, rng = AutoFormer("base"), random.Random(0)
-    target = space.costs(space.decode(PUBLISHED["base"]["CoLLM-B"]))["params"]
+    target = space.costs(space.decode(PUBLISHED["collm_autoformer_base"].written))["params"]
     arch = space.sample_within(rng, [("params", target, target), ("macs", None, None)])
     assert space.costs(arch)["params"] == target
 

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.spaces.autoformer.published import PUBLISHED
 from collm_nas.spaces.autoformer.space import AutoFormer, shape_of
 from collm_nas.spaces.autoformer.supernet import AutoFormerSupernet, DropPath, VisionTransformer
 from collm_nas.spaces.checkpoint import WrongCheckpoint, load_supernet, official_weights
@@ -205,7 +204,7 @@ def test_macs_are_those_of_the_definition(size: str) -> None:
     with torch.device("meta"):
         state = build_supernet(space).state_dict()
         images = torch.empty(1, 3, 224, 224)
-    archs = [space.full, *map(space.decode, PUBLISHED[size].values())]
+    archs = [space.full, *space.published_within().values()]
     for arch in archs:
         with FlopCounterMode(display=False) as counter:
             by_definition(state, images, arch)

@@ -67,6 +67,6 @@ def test_what_a_canonical_form_puts_beside_the_options_is_set_apart() -> None:
 def test_keys_read_well_and_those_of_shipped_spaces_stay() -> None:
     arch = Architecture.of({"a": (16, 32, 8), "b": (16,)})
     assert Listed(8, 16, 32).key(arch) == "a+16+32+8-b16"
-    arch = MobileNet().decode(PUBLISHED["OFA-T+"])
+    arch = MobileNet().decode(PUBLISHED["collm_ofa_t"].written)
     digits = "-".join(f"{name[0]}{''.join(map(str, values))}" for name, values in arch.genes)
     assert MobileNet().key(arch) == digits

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from collm_nas.config.run import build
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
-from collm_nas.spaces.mobilenet.published import PUBLISHED, SPECIALISED
+from collm_nas.spaces.mobilenet.published import PUBLISHED
 from collm_nas.spaces.mobilenet.space import MobileNet
 from tests.conftest import load, problems_of
 from tests.ofa_goldens import TINY, golden, largest, smallest, wire
@@ -57,11 +57,12 @@ def test_tutorial_flops_equal_the_original_table() -> None:
 
 def test_costs_of_the_specialised_nets_equal_the_original_code() -> None:
     rows = golden("costs.json")["ofa_specialised"]
-    assert {name.replace("@", "-") for name in SPECIALISED} == {*rows}
-    for name, net in SPECIALISED.items():
-        row = rows[name.replace("@", "-")]
-        space = MobileNet(net.width, resolutions=net.wire["r"])
-        arch = space.decode(net.wire)
+    rows = {f"ofa_{name.partition('_top1')[0].lower()}": row for name, row in rows.items()}
+    assert {name for name, net in PUBLISHED.items() if net.finetuned} == {*rows}
+    for name, row in rows.items():
+        net = PUBLISHED[name]
+        space = MobileNet(**net.settings)
+        arch = space.decode(net.written)
         assert arch == space.canonical(Architecture.of(wire(row["arch"]))), name
         assert space.costs(arch) == {**space.costs(arch), **_exact(row)}, name
 
@@ -72,11 +73,12 @@ def _exact(row: dict[str, int]) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("name", "printed"),
-    [("OFA-T+", 200), ("OFA-S+", 297), ("OFA-S*+", 320), ("OFA-B+", 391), ("OFA-L+", 498)],
+    [("t", 200), ("s", 297), ("s_star", 320), ("b", 391), ("l", 498)],
 )
 def test_tutorial_flops_are_what_collm_nas_prints(name: str, printed: int) -> None:
     space = MobileNet()
-    assert round(space.costs(space.decode(PUBLISHED[name]))["tutorial_flops"] / 1e6) == printed
+    arch = space.published_within()[f"collm_ofa_{name}"]
+    assert round(space.costs(arch)["tutorial_flops"] / 1e6) == printed
 
 
 def test_a_space_without_the_tutorials_table_has_no_tutorial_flops() -> None:
@@ -112,13 +114,13 @@ def test_size_of_a_small_space_is_how_many_networks_there_are() -> None:
 
 def test_key_shows_the_genes_and_zeros_where_none_is_active() -> None:
     space = MobileNet()
-    key = space.key(space.decode(PUBLISHED["OFA-S+"]))
+    key = space.key(space.decode(PUBLISHED["collm_ofa_s"].written))
     assert key == "r208-d33334-k33305550333055703377-e33303330444044406633"
 
 
 def test_resolution_is_that_of_the_images() -> None:
     space = MobileNet()
-    assert space.resolution(space.decode(PUBLISHED["OFA-T+"])) == 176
+    assert space.resolution(space.decode(PUBLISHED["collm_ofa_t"].written)) == 176
 
 
 def test_identity_is_what_weights_depend_on_and_nothing_else() -> None:
@@ -182,7 +184,7 @@ def test_mutants_and_children_are_legal(space: MobileNet, seed: int, rate: float
 
 
 def edited(change: Callable[[dict[str, object]], object]) -> dict[str, object]:
-    answer = json.loads(json.dumps(PUBLISHED["OFA-T+"]))
+    answer = json.loads(json.dumps(PUBLISHED["collm_ofa_t"].written))
     change(answer)
     return answer
 

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from collm_nas.core.architecture import Architecture
 from collm_nas.spaces.mobilenet.network import MobileNetV3, init_weights
 from collm_nas.spaces.mobilenet.space import MobileNet
-from collm_nas.spaces.mobilenet.supernet import OFASupernet, sort_channels
+from collm_nas.spaces.mobilenet.supernet import OFASupernet, SortChannels
 from collm_nas.spaces.supernet import build_supernet
 from tests.ofa_goldens import (
     TINY,
@@ -78,7 +78,7 @@ def test_channel_sorting_equals_the_original_code() -> None:
     x, full = fill.inp(2, 160), largest(supernet.space)
     with torch.no_grad():
         before = supernet(x, full)
-        sort_channels(supernet, [4, 6])
+        SortChannels([4, 6])(supernet)
         after = supernet(x, full)
         found = fill.rec(after), fill.rec(supernet(x, arch))
     assert float((after - before).abs().max()) < 5e-7
@@ -136,7 +136,7 @@ def test_sorted_weights_and_subnets_equal_the_original_package(
     supernet = random_supernet(width)
     net, x = original(width, supernet, expansions), images(2, 64)
     net.re_organize_middle_weights(expand_ratio_stage=len(expansions) - 2)
-    sort_channels(supernet, expansions)
+    SortChannels(expansions)(supernet)
     for name, tensor in net.state_dict().items():
         assert torch.equal(supernet.state_dict()[name], tensor), name
     with torch.no_grad():
@@ -322,7 +322,7 @@ def test_phase_2_keeps_the_trained_width_where_there_is_no_squeeze_and_excitatio
 
     with torch.no_grad():
         before = stage_0(x), supernet(x, arch), supernet(x, largest(space))
-        sort_channels(supernet, [3, 4, 6])
+        SortChannels([3, 4, 6])(supernet)
         after = stage_0(x), supernet(x, arch), supernet(x, largest(space))
     assert relative_error(after[0], before[0]) < 1e-5
     assert relative_error(after[1], before[1]) > 1e-5
@@ -331,7 +331,7 @@ def test_phase_2_keeps_the_trained_width_where_there_is_no_squeeze_and_excitatio
 
 def test_the_most_important_channels_come_first() -> None:
     supernet = OFASupernet(MobileNet(**TINY))
-    sort_channels(supernet, [2, 4])
+    SortChannels([2, 4])(supernet)
     for block in supernet.blocks[1:]:
         importance = block.conv.point_linear.conv.conv.weight.abs().sum((0, 2, 3))
         assert (importance.diff() <= 1e-6).all()
@@ -341,8 +341,8 @@ def test_the_most_important_channels_come_first() -> None:
 def test_only_the_widths_of_a_phase_can_be_sorted_for(
     tiny: OFASupernet, expansions: list[int]
 ) -> None:
-    with pytest.raises(ValueError, match=r"expansions must be two or more of \[2, 3, 4\]"):
-        sort_channels(tiny, expansions)
+    (problem,) = SortChannels(expansions).problems(tiny.space, "here")
+    assert problem.startswith("here.expansions must be two or more of the expansions [2, 3, 4]")
 
 
 # -- initialisation -------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from scipy.stats import chisquare
 from collm_nas.core.architecture import InvalidArchitecture, NothingFeasible
 from collm_nas.core.problem import Limit, Problem
 from collm_nas.hardware.closed_form import ClosedForm
-from collm_nas.spaces.shufflenet.space import PUBLISHED, ShuffleNet
+from collm_nas.spaces.shufflenet.published import PUBLISHED
+from collm_nas.spaces.shufflenet.space import ShuffleNet
 from collm_nas.testing.conformance import SearchSpaceConformance
 from tests.conftest import problems_of
 
@@ -59,7 +60,7 @@ def test_golden_architectures_cost_what_the_original_counts(space: ShuffleNet, c
 
 
 def test_published_architectures(space: ShuffleNet) -> None:
-    spos, collm = (space.decode(PUBLISHED[name]) for name in ("SPOS", "CoLLM-NAS"))
+    spos, collm = space.published_within().values()
     assert space.key(spos) == "21012020202300003233"
     assert space.costs(spos) == {"macs": 322_918_720, "params": 3_558_464}
     assert space.costs(collm) == {"macs": 324_957_120, "params": 3_747_728}
@@ -168,7 +169,7 @@ def test_problem_respects_limits_on_costs_that_only_the_hardware_knows(space: Sh
 
 
 def test_bare_list_is_accepted(space: ShuffleNet) -> None:
-    ops = PUBLISHED["SPOS"]["ops"]
+    ops = PUBLISHED["spos_readme"].written["ops"]
     assert space.decode(ops) == space.decode({"ops": ops})
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from collm_nas.spaces.checkpoint import load_supernet
-from collm_nas.spaces.shufflenet.space import PUBLISHED, ShuffleNet
+from collm_nas.spaces.shufflenet.published import PUBLISHED
+from collm_nas.spaces.shufflenet.space import ShuffleNet
 from collm_nas.spaces.shufflenet.supernet import SPOSNetwork, SPOSSupernet
 from collm_nas.spaces.supernet import build_supernet
 from tests.spaces.golden import assert_golden
@@ -75,7 +76,7 @@ def test_logits_are_those_of_the_original(
 def test_extracted_network_has_the_names_of_the_stand_alone_template(
     space: ShuffleNet, supernet: SPOSSupernet
 ) -> None:
-    arch = space.decode(PUBLISHED["SPOS"])
+    arch = space.decode(PUBLISHED["spos_readme"].written)
     extracted, fresh = supernet.extract(arch), SPOSNetwork(space, arch)
     shapes = {name: w.shape for name, w in extracted.state_dict().items()}
     assert shapes == {name: w.shape for name, w in fresh.state_dict().items()}

@@ -30,7 +30,7 @@ GENOTYPE = (
     (("skip_connect", 0), ("none", 1), ("nor_conv_1x1", 2)),
 )
 SPOS = (2, 1, 0, 1, 2, 0, 2, 0, 2, 0, 2, 3, 0, 0, 0, 0, 3, 2, 3, 3)
-OFA = PUBLISHED["OFA-T+"]
+OFA = PUBLISHED["collm_ofa_t"].written
 LISTS = {k: OFA[k] for k in ("ks", "e", "d")}
 RATIOS = [3.5, 3.5, 3.0, 3.5, 3.0, 3.0, 4.0, 4.0, 3.5, 4.0, 3.5, 4.0, 3.5]
 HEADS = [3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 3, 3]

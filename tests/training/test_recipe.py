@@ -6,6 +6,7 @@ from PIL import Image
 from collm_nas.config.run import UserError, build
 from collm_nas.data.pixels import pixel_format
 from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.mobilenet.supernet import SortChannels
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.spaces.shufflenet.space import ShuffleNet
 from collm_nas.training.fit import check
@@ -59,7 +60,9 @@ def test_once_for_all_shrinks_in_the_published_phases():
         ("width2", 125, 5, 0.0075, 4, {}),
     ]
     assert [p.teacher for p in ofa.phases] == [None] + 5 * ["full"]
-    assert [p.sort_channels for p in ofa.phases] == 4 * [None] + [[4, 6], [3, 4, 6]]
+    assert [p.prepare for p in ofa.phases[:4]] == 4 * [None]
+    sorting = [p.prepare for p in ofa.phases[4:]]
+    assert sorting == [SortChannels([4, 6]), SortChannels([3, 4, 6])]
     assert [p.zero_unused_gradients for p in ofa.phases] == [False] + 5 * [True]
     assert ofa.teacher_mode == "train"
     assert list(ofa.resolutions or ()) == list(range(128, 225, 4))
@@ -161,7 +164,7 @@ def test_weights_of_another_training_must_exist(tmp_path):
 
 
 def test_channels_are_sorted_after_they_were_trained():
-    phase = Phase("width", lr=1, epochs=1, sampling=Uniform(), sort_channels=[4, 6])
+    phase = Phase("width", lr=1, epochs=1, sampling=Uniform(), prepare=SortChannels([4, 6]))
     (found,) = problems(phase)
     assert "recipe.phases[0].init_from" in found
     replace(recipe("light"), phases=[replace(phase, init_from="official")])
@@ -202,7 +205,7 @@ def test_wrong_values_of_parts_are_refused_with_their_place():
 def test_all_that_keeps_a_recipe_from_a_space_is_told_at_once():
     phases = [
         Phase("a", lr=1, epochs=1, sampling=Uniform(0, {"k": [3]})),
-        Phase("b", lr=1, epochs=1, sampling=StrictFairness(), sort_channels=[4, 6]),
+        Phase("b", lr=1, epochs=1, sampling=StrictFairness(), prepare=SortChannels([4, 6])),
         Phase("c", lr=1, epochs=1, sampling=CostBins(1e9, 2e9, 1), teacher="largest"),
     ]
     wrong = replace(recipe("light"), phases=phases, resolutions=[64])
@@ -212,7 +215,7 @@ def test_all_that_keeps_a_recipe_from_a_space_is_told_at_once():
     expected = [
         "recipe.phases[0].sampling.subnets must be at least 1",
         "recipe.phases[0].sampling.choices.k is no variable of shufflenet",
-        "recipe.phases[1].sort_channels must be null",
+        "recipe.phases[1].prepare must be null",
         "recipe.phases[2].sampling: bin 0 of 1 is empty",
         "recipe.phases[2].teacher: largest needs a rule that draws the largest subnet first",
         "recipe.resolutions: networks of shufflenet take images of 224 pixels",
@@ -224,8 +227,8 @@ def test_all_that_keeps_a_recipe_from_a_space_is_told_at_once():
 @pytest.mark.parametrize("expansions", [[6], [3, 4], [5, 6], []])
 def test_channels_are_sorted_by_expansions_of_the_space(expansions):
     ofa = recipe("ofa")
-    last = replace(ofa.phases[-1], sort_channels=expansions)
-    with pytest.raises(ValueError, match=r"recipe\.phases\[1\]\.sort_channels must be two or more"):
+    last = replace(ofa.phases[-1], prepare=SortChannels(expansions))
+    with pytest.raises(ValueError, match=r"\[1\]\.prepare\.expansions must be two or more"):
         check(replace(ofa, phases=[ofa.phases[0], last]), MobileNet(width=1.0))
 
 

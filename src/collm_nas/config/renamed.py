@@ -16,7 +16,10 @@ MOVED = {
     "supernet.alone.": "spaces.stand_alone.",
     "recipe.base.": "training.recipe.",
     "recipe.": "training.",
+    "hardware.ofa_lookup.": "spaces.mobilenet.ofa_lookup.",
 }  # without `collm_nas.`; the first that a name begins with counts
+
+SORT_CHANNELS = "collm_nas.spaces.mobilenet.supernet.SortChannels"
 
 
 def current_name(target: str) -> str:
@@ -30,8 +33,12 @@ def current_name(target: str) -> str:
 
 
 def with_current_names(node: Any) -> Any:
-    """Return a node of a config with every `_target_` in it under today's name."""
+    """Return a node of a config as it is written today, with every `_target_` in it."""
     if isinstance(node, Mapping):
+        if "sort_channels" in node:  # of a phase of a recipe, before `prepare`
+            sort = {"_target_": SORT_CHANNELS, "expansions": node["sort_channels"]}
+            kept = {key: value for key, value in node.items() if key != "sort_channels"}
+            return with_current_names(kept | {"prepare": node["sort_channels"] and sort})
         return {
             key: current_name(value)
             if key == "_target_" and isinstance(value, str)

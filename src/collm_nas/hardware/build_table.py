@@ -26,11 +26,9 @@ from collm_nas.config.run import build
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import write_atomically
 from collm_nas.hardware import engine
-from collm_nas.hardware.blocks import block_names, covering
-from collm_nas.hardware.latency_table import LatencyTable
+from collm_nas.hardware.latency_table import LatencyTable, covering
 from collm_nas.hardware.timing import Pace, time_calls
 from collm_nas.spaces.base import SearchSpace
-from collm_nas.spaces.mobilenet.network import MobileNetV3
 from collm_nas.spaces.supernet import Supernet
 
 
@@ -41,7 +39,7 @@ def measure_blocks(space: SearchSpace, pace: Pace, device: str) -> dict[str, Any
     rests: defaultdict[str, list[float]] = defaultdict(list)
     for arch in covering(space):
         whole, *parts = _time_parts(space, supernet, arch, pace, device)
-        for name, ms in zip(block_names(space, arch), parts, strict=True):
+        for name, ms in zip(space.block_names(arch), parts, strict=True):
             blocks[name].append(ms)
         rests[str(space.resolution(arch))].append(whole - sum(parts))
     return {
@@ -76,19 +74,10 @@ def _time_parts(
     side = space.resolution(arch)
     subnet, images = engine.deployed(supernet, arch), torch.zeros(1, 3, side, side)
     whole = engine.torch_call(subnet, images, device)
-    modules = _blocks(subnet)
+    modules = supernet.blocks_of(subnet)
     inputs = _inputs(subnet, modules, images.to(device))
     calls = [engine.torch_call(m, x, device) for m, x in zip(modules, inputs, strict=True)]
     return [timing.median_ms for timing in time_calls([whole, *calls], pace)]
-
-
-def _blocks(subnet: nn.Module) -> list[nn.Module]:
-    """List the modules that `block_names` names; the first block of a MobileNet is fixed."""
-    if isinstance(subnet, MobileNetV3):
-        return [*subnet.blocks][1:]
-    features = subnet.features
-    assert isinstance(features, nn.ModuleList)
-    return [*features]
 
 
 @torch.inference_mode()

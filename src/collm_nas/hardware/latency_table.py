@@ -7,12 +7,13 @@ The additive model of hardware-aware search (Cai et al., 2019, https://arxiv.org
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.problem import Metrics
 from collm_nas.core.ranges import Text
-from collm_nas.hardware.blocks import block_names, covering
 from collm_nas.spaces.base import SearchSpace
 
 
@@ -20,7 +21,7 @@ class LatencyTable:
     """Adds `latency_ms`, the sum over the blocks of a network, to the closed-form costs.
 
     Args:
-        space: shufflenet or mobilenet, as it was when the table was built.
+        space: one with `block_names`, as it was when the table was built.
         table: a JSON file of `build_table`.
 
     Raises:
@@ -40,7 +41,7 @@ class LatencyTable:
                 f"hardware.table: {path} is no table of blocks ({type(error).__name__}: {error}). "
                 "python -m collm_nas.hardware.build_table makes one"
             ) from error
-        needed = {name for arch in covering(space) for name in block_names(space, arch)}
+        needed = {name for arch in covering(space) for name in space.block_names(arch)}
         sides = {str(space.resolution(arch)) for arch in covering(space)}
         if built_for != space.identity:
             raise ValueError(
@@ -60,5 +61,21 @@ class LatencyTable:
 
     def latency_ms(self, arch: Architecture) -> float:
         """Return what all networks of this resolution have in common, and the blocks."""
-        blocks = sum(self.blocks[name] for name in block_names(self.space, arch))
+        blocks = sum(self.blocks[name] for name in self.space.block_names(arch))
         return self.fixed[str(self.space.resolution(arch))] + blocks
+
+
+def covering(space: SearchSpace) -> Iterator[Architecture]:
+    """Yield architectures of equal choices throughout, few that together have every block.
+
+    Raises:
+        ValueError: the networks of the space are no chain of blocks.
+    """
+    seen: set[str] = set()
+    for genes in product(*(v.options[::-1] for v in space.variables)):
+        chosen = zip(space.variables, genes, strict=True)
+        arch = space.build({v.name: [option] * v.count for v, option in chosen})
+        blocks = {*space.block_names(arch)}
+        if not blocks <= seen:
+            seen |= blocks
+            yield arch

@@ -13,12 +13,14 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
 from collm_nas.core.architecture import Architecture, InvalidArchitecture, NothingFeasible, Value
 from collm_nas.spaces import vocabulary
+from collm_nas.spaces.published import Published
 from collm_nas.spaces.vocabulary import Variable, Vocabulary, Word
 
 __all__ = [
@@ -52,6 +54,13 @@ class SearchSpace(ABC):
     name: ClassVar[str]
     supernet: ClassVar[str] = ""  # "module:Class" of its weight-sharing network, if it has one
     num_classes: int  # what the networks tell apart; spaces with a supernet set it
+
+    # What was published of such spaces, by the names that `arch=` takes.
+    published: ClassVar[Mapping[str, Published]] = {}
+
+    # Whether the networks also work on images of other sides than `image_sizes`, so that a
+    # supernet may be trained on sides that are not searched.
+    takes_any_size: ClassVar[bool] = False
 
     def __init__(
         self, variables: Sequence[Variable], names: str, order_seed: object = None
@@ -103,6 +112,25 @@ class SearchSpace(ABC):
     def image_sizes(self) -> tuple[int, ...]:
         """List the sides of images that architectures take, in pixels; most spaces have one."""
         return (self.resolution(self.sample(random.Random(0))),)
+
+    def published_within(self) -> dict[str, Architecture]:
+        """Return those of `published` that this space contains, by name."""
+        found = {}
+        for name, net in self.published.items():
+            with suppress(InvalidArchitecture):  # of a larger version of this space
+                found[name] = self.decode(net.written)
+        return found
+
+    def block_names(self, arch: Architecture) -> list[str]:
+        """Name the chosen blocks of `arch` from input to output; equal ones take equally long.
+
+        The time of a network is then about the sum over its blocks, and a constant for each of the
+        `image_sizes`. `Supernet.blocks_of` lists the modules that the names stand for.
+
+        Raises:
+            ValueError: the networks are no chain of blocks that are chosen one by one.
+        """
+        raise ValueError(f"{self.name} has no table of blocks: its networks are no chain of them")
 
     def retold(self, order_seed: object) -> Self:
         """Return this space told in another order: the same architectures by the same names.

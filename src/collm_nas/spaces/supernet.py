@@ -65,6 +65,11 @@ class Supernet(nn.Module, ABC):
         Invariant, tested for every space: `extract(arch)(x) == forward(x, arch)` in eval mode.
         """
 
+    @staticmethod
+    def blocks_of(subnet: nn.Module) -> list[nn.Module]:
+        """List the modules of an extracted subnet that `SearchSpace.block_names` names."""
+        raise ValueError(f"{type(subnet).__name__} is no chain of blocks")
+
     @classmethod
     def stand_alone(cls, space: Any, arch: Architecture) -> nn.Module:
         """Return the network of `arch`, freshly initialised as its source does to train it alone.

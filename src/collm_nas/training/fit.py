@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collm_nas.spaces.base import SearchSpace
-from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.training.choices import wrong_choices
 from collm_nas.training.recipe import LARGEST, Phase, Recipe
 from collm_nas.training.reference_subnets import largest
@@ -70,21 +69,9 @@ def _problems(phase: Phase, space: SearchSpace, key: str) -> list[str]:
         )
     if phase.statistics_only:
         found.append(f"{key}.statistics_only: a supernet's statistics are none of its subnets'")
-    return found + _wrong_sorting(phase, space, key)
-
-
-def _wrong_sorting(phase: Phase, space: SearchSpace, key: str) -> list[str]:
-    if phase.sort_channels is None:
-        return []
-    if not isinstance(space, MobileNet):
-        return [f"{key}.sort_channels must be null: blocks of {space.name} have one width each"]
-    chosen, known = {*phase.sort_channels}, space.expansions
-    if len(chosen) >= 2 and chosen <= {*known} and max(known) in chosen:
-        return []
-    return [
-        f"{key}.sort_channels must be two or more of the expansions {list(known)}, {max(known)} "
-        f"included, got {list(phase.sort_channels)}"
-    ]
+    if phase.prepare is not None:
+        found += phase.prepare.problems(space, f"{key}.prepare")
+    return found
 
 
 def _wrong_sizes(sizes: Sequence[int] | None, space: SearchSpace) -> list[str]:
@@ -93,7 +80,7 @@ def _wrong_sizes(sizes: Sequence[int] | None, space: SearchSpace) -> list[str]:
     if not sizes or min(sizes) < 8:
         return [f"recipe.resolutions must be 8 pixels or more, got {list(sizes)}"]
     known = space.image_sizes()
-    if isinstance(space, MobileNet):
+    if space.takes_any_size:
         outside = [size for size in known if not min(sizes) <= size <= max(sizes)]
         if not outside:
             return []

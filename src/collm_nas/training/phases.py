@@ -21,7 +21,6 @@ from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.checkpoint import load_supernet, save_supernet
 from collm_nas.spaces.download import supernet_file
-from collm_nas.spaces.mobilenet.supernet import OFASupernet, sort_channels
 from collm_nas.spaces.supernet import Supernet
 from collm_nas.training.checkpoints import Checkpoints, read_checkpoint
 from collm_nas.training.loader import AugmentedImages, StepBatches, batches
@@ -138,9 +137,8 @@ def _begin(job: Job, network: nn.Module, index: int) -> None:
     phase = job.recipe.phases[index]
     if phase.init_from is not None:
         load_weights(supernet_file(phase.init_from, job.space), network, job.space)
-    if phase.sort_channels is not None:
-        assert isinstance(network, OFASupernet)
-        sort_channels(network, phase.sort_channels)
+    if phase.prepare is not None:
+        phase.prepare(network)
 
 
 def _train(job: Job, network: nn.Module, phase: Phase, steps: int, directory: Path) -> None:

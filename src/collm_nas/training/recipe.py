@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from annotated_types import Ge
+from torch import nn
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.data.pixels import FORMATS
@@ -22,6 +23,16 @@ from collm_nas.training.schedule import Horizon, Schedule
 OFFICIAL = "official"  # weights: the released ones
 LARGEST = "largest"  # as a teacher: the first subnet of the same step
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]  # as Lightning names them
+
+
+class Preparation(Protocol):
+    """Changes the trained weights of a supernet once, before a phase; never on resuming."""
+
+    def __call__(self, supernet: nn.Module) -> None:
+        """Change `supernet` in place."""
+
+    def problems(self, space: SearchSpace, key: str) -> list[str]:
+        """Say why this does not fit supernets of `space`; `key` is its place in the config."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,8 @@ class Phase:
             labels and teaches the others. Else the largest subnet with other weights: those that
             an earlier phase ended with, by its name, or those of a file, or `official` ones.
         init_from: a weights file, or `official`; `null`: the phase before, or random weights.
-        sort_channels: expansions; once-for-all sorts channels at the start of a width phase.
+        prepare: what is done to the weights that it begins with, e.g. sorting the channels by
+            importance; `null`: nothing.
         zero_unused_gradients: what becomes of parameters that no subnet of a step used. `true`:
             their gradients are zero, so that decay and momentum still move them; `false`: they
             stay as they are.
@@ -56,7 +68,7 @@ class Phase:
     sampling: SamplingRule | None = None
     teacher: str | None = None
     init_from: str | None = None
-    sort_channels: Sequence[int] | None = None
+    prepare: Preparation | None = None
     zero_unused_gradients: bool = False
     statistics_only: bool = False
 
@@ -215,10 +227,10 @@ class Recipe:
                 f"{key}.init_from must be {OFFICIAL} or a weights file that exists, got "
                 f"{phase.init_from!r}"
             )
-        if phase.sort_channels and not i and not phase.init_from:
+        if phase.prepare and not i and not phase.init_from:
             found.append(
-                f"{key}.sort_channels sorts trained weights: name some in {key}.init_from, or put "
-                "a phase before it"
+                f"{key}.prepare works on trained weights: name some in {key}.init_from, or put a "
+                "phase before it"
             )
         return found
 

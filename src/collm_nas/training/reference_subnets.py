@@ -6,16 +6,10 @@ A random subnet each time would mix how good the supernet is with which subnet w
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
-from collm_nas.core.architecture import Architecture, InvalidArchitecture, Value
-from collm_nas.spaces.autoformer import published as autoformer_published
-from collm_nas.spaces.autoformer.space import AutoFormer
+from collm_nas.core.architecture import Architecture, Value
 from collm_nas.spaces.base import SearchSpace
-from collm_nas.spaces.mobilenet import published as mobilenet_published
-from collm_nas.spaces.mobilenet.space import MobileNet
-from collm_nas.spaces.shufflenet import space as shufflenet
-from collm_nas.spaces.shufflenet.space import ShuffleNet
 from collm_nas.training.choices import Choices, draw_uniform, narrowed
 
 SAMPLE = 1001
@@ -26,14 +20,17 @@ def anchors(space: SearchSpace, choices: Choices) -> dict[str, Architecture]:
 
     Args:
         choices: what the training draws from; if that is not the whole space, published subnets
-            are left out.
+            are left out. Those that were fine-tuned always are.
     """
     found = {
         "smallest": smallest(space, choices),
         "median": median(space, choices),
         "largest": largest(space, choices),
     }
-    return found if choices else found | published(space)
+    if choices:
+        return found
+    known = space.published_within().items()
+    return found | {name: arch for name, arch in known if not space.published[name].finetuned}
 
 
 def smallest(space: SearchSpace, choices: Choices) -> Architecture:
@@ -51,25 +48,6 @@ def median(space: SearchSpace, choices: Choices) -> Architecture:
     rng = random.Random("median")
     drawn = [draw_uniform(space, choices, rng) for _ in range(SAMPLE)]
     return sorted(drawn, key=lambda arch: space.costs(arch)["macs"])[SAMPLE // 2]
-
-
-def published(space: SearchSpace) -> dict[str, Architecture]:
-    """Return the published architectures that `space` contains."""
-    wires: Mapping[str, object] = {}
-    match space:
-        case MobileNet():
-            wires = mobilenet_published.PUBLISHED
-        case AutoFormer():
-            wires = autoformer_published.PUBLISHED.get(space.published_size or "", {})
-        case ShuffleNet():
-            wires = shufflenet.PUBLISHED
-    found = {}
-    for name, wire in wires.items():
-        try:
-            found[name] = space.decode(wire)
-        except InvalidArchitecture:  # of a larger version of this space
-            continue
-    return found
 
 
 def _extreme(space: SearchSpace, choices: Choices, pick: Callable[..., Value]) -> Architecture:

@@ -177,11 +177,11 @@ def _refuse_other_pixels(start: Bench, recipe: Recipe) -> None:
 
 def _refuse_supernets(recipe: Recipe) -> None:
     """Refuse what only supernets can be taught by."""
-    wrong = [p.name for p in recipe.phases if p.teacher or p.sort_channels or p.init_from]
+    wrong = [p.name for p in recipe.phases if p.teacher or p.prepare or p.init_from]
     if wrong:
         raise UserError(
-            f"recipe: phase {', '.join(wrong)} trains a supernet (teacher, sort_channels or "
-            "init_from is set). Choose a recipe of one network: recipe=ofa_finetune, spos_retrain, "
+            f"recipe: phase {', '.join(wrong)} trains a supernet (teacher, prepare or init_from "
+            "is set). Choose a recipe of one network: recipe=ofa_finetune, spos_retrain, "
             "autoformer_finetune, nb201_retrain, or light"
         )
 

@@ -21,7 +21,6 @@ from collm_nas.evaluator.protocol import METRICS
 from collm_nas.report.evaluations import keep
 from collm_nas.report.uncertainty import LEVEL, near_chance, told_apart, written
 from collm_nas.spaces.base import SearchSpace
-from collm_nas.spaces.published import of_space
 from collm_nas.training.reference_subnets import largest, smallest
 
 
@@ -69,7 +68,8 @@ def _near_chance(bench: Bench, rows: Sequence[Row]) -> list[str]:
 
 def controls_of(space: SearchSpace) -> dict[str, Architecture]:
     """Return the published architectures of `space`, its smallest and its largest."""
-    return {**of_space(space), "smallest": smallest(space, {}), "largest": largest(space, {})}
+    ends = {"smallest": smallest(space, {}), "largest": largest(space, {})}
+    return {**space.published_within(), **ends}
 
 
 def row(

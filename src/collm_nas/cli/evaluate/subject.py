@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from collm_nas.config.run import UserError, build
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
 from collm_nas.report.stored import StoredRun, read_run
 from collm_nas.spaces.base import SearchSpace, shorten
-from collm_nas.spaces.published import PUBLISHED, near_matches
+from collm_nas.spaces.published import all_published
 from collm_nas.spaces.written import read_written
 
 OFFICIAL = {"names": "official", "order_seed": None}  # how people read and write architectures
@@ -82,9 +83,18 @@ def _written(written: Any, space: SearchSpace) -> tuple[Architecture, str]:
     wire = OmegaConf.to_container(written) if OmegaConf.is_config(written) else written
     hints: list[str] = []
     if isinstance(wire, str):
-        if wire in PUBLISHED:
-            return _published(wire, space), wire
-        hints = [_unknown(wire)] if wire.replace("_", "").isidentifier() else []
+        if found := space.published_within().get(wire):
+            return found, wire
+        known = {**all_published(), **space.published}
+        if wire in known:
+            raise UserError(
+                f"arch={wire} is an architecture of another space than {space.identity}: add\n"
+                f"  {known[wire].words}"
+            )
+        if wire.replace("_", "").isidentifier():
+            near = difflib.get_close_matches(wire, known, n=3, cutoff=0.5)
+            meant = f"; did you mean {' or '.join(near)}?" if near else ""
+            hints = [f"arch={wire}: no published architecture has this name{meant}"]
         wire = read_written(wire)
     wire = space.transcribe(wire)
     (key, *others) = space.encode(space.sample(random.Random(0)))
@@ -96,20 +106,3 @@ def _written(written: Any, space: SearchSpace) -> tuple[Architecture, str]:
         message = f"arch={shorten(wire)} is no architecture of {space.name}:"
         raise UserError("\n".join([*hints, message, *lines])) from error
     return arch, space.key(arch)
-
-
-def _published(name: str, space: SearchSpace) -> Architecture:
-    published = PUBLISHED[name]
-    arch = published.within(space)
-    if arch is None:
-        raise UserError(
-            f"arch={name} is an architecture of another space than {space.identity}: add\n"
-            f"  {published.settings}"
-        )
-    return arch
-
-
-def _unknown(name: str) -> str:
-    matches = near_matches(name)
-    meant = f"; did you mean {' or '.join(matches)}?" if matches else ""
-    return f"arch={name}: no published architecture has this name{meant}"

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, cast
 from collm_nas.core.architecture import Architecture, InvalidArchitecture, NothingFeasible
 from collm_nas.core.ranges import Count, Seed, Side
 from collm_nas.spaces.activations import BYTES_PER_VALUE
+from collm_nas.spaces.autoformer.published import PUBLISHED
 from collm_nas.spaces.autoformer.sampling import STEP, ExactSampler, Totals
 from collm_nas.spaces.base import (
     Bounds,
@@ -100,6 +101,7 @@ class AutoFormer(SearchSpace):
 
     name = "autoformer"
     supernet = "collm_nas.spaces.autoformer.supernet:AutoFormerSupernet"
+    published = PUBLISHED
 
     def __init__(
         self,

@@ -1,41 +1,38 @@
-"""Published once-for-all MobileNetV3 subnets, as controls and as golden rows of the tests.
+"""Published once-for-all MobileNetV3 subnets, by the names that `arch=` takes.
 
-Sources: CoLLM-NAS, tables 2 and 3 (https://arxiv.org/abs/2509.26037); the specialised nets of
-Cai et al. (https://github.com/mit-han-lab/once-for-all), named as their files are, which say the
-target, the ImageNet top-1 accuracy in percent and the epochs of fine-tuning.
+`collm_ofa_…` are those of CoLLM-NAS, tables 2 and 3 (https://arxiv.org/abs/2509.26037), found in
+the supernet of width 1.2 and evaluated with its weights; `ofa_…` the specialised nets of Cai et al.
+(https://github.com/mit-han-lab/once-for-all), fine-tuned, e.g. `ofa_note10_lat-11ms`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
-Wire = dict[str, list[int]]  # what `MobileNet.decode` reads
-
-
-@dataclass(frozen=True)
-class Specialised:
-    """A fine-tuned net: the width multiplier it needs, and its architecture."""
-
-    width: float
-    wire: Wire  # inactive kernels and expansions are 3
+from collm_nas.spaces.published import Published
 
 
-def _wire(resolution: int, depths: str, kernels: str, expansions: str) -> Wire:
+def _written(resolution: int, depths: str, kernels: str, expansions: str) -> dict[str, list[int]]:
     digits = {"d": depths, "ks": kernels, "e": expansions}
     return {"r": [resolution]} | {name: [int(d) for d in text] for name, text in digits.items()}
 
 
-# Found by CoLLM-NAS in the supernet of width 1.2; evaluated with its weights, not fine-tuned.
-PUBLISHED: dict[str, Wire] = {
-    "OFA-T+": _wire(176, "23234", "33535335777775373337", "33444443444644446643"),
-    "OFA-S+": _wire(208, "33334", "33335555333355753377", "33333333444444446633"),
-    "OFA-S*+": _wire(208, "33433", "55555555555555373333", "33333333444444446663"),
-    "OFA-B+": _wire(208, "34444", "35375533557575337575", "33333463643464446663"),
-    "OFA-L+": _wire(224, "24444", "75355537573337735335", "34344643666346636663"),
-}
+def _collm(*genes: Any) -> Published:
+    return Published(_written(*genes), "mobilenet", {"width": 1.2})
 
-# Name, width, resolution, and the active blocks' kernels and expansions, stage by stage.
-_SPECIALISED = """
+
+def _specialised(width: str, resolution: str, kernels: str, expansions: str) -> Published:
+    ks, es = kernels.split(","), expansions.split(",")
+    depths = "".join(str(len(stage)) for stage in ks)
+    genes = ("".join(stage.ljust(4, "3") for stage in stages) for stages in (ks, es))
+    settings = {"width": float(width), "resolutions": [int(resolution)]}
+    written = _written(int(resolution), depths, *genes)
+    return Published(written, "mobilenet", settings, finetuned=True)
+
+
+# The name of a file says the target, the ImageNet top-1 in percent and the epochs of fine-tuning;
+# then width, resolution, and the active blocks' kernels and expansions, stage by stage.
+SPECIALISED = """
 LG-G8_lat@11ms_top1@73.0_finetune@25 1.0 156 33,537,53,535,575 33,344,43,443,664
 LG-G8_lat@16ms_top1@74.7_finetune@25 1.0 176 33,753,555,375,5733 33,433,643,443,6664
 LG-G8_lat@24ms_top1@76.4_finetune@25 1.0 220 33,753,555,375,5733 33,433,643,443,6664
@@ -72,15 +69,13 @@ s7edge_lat@58ms_top1@74.7_finetune@25 1.0 192 33,53,7533,333,355 33,34,4343,443,
 s7edge_lat@88ms_top1@76.3_finetune@25 1.0 192 53,533,755,5535,3733 34,664,463,6644,6664
 """
 
-
-def _specialised(width: str, resolution: str, kernels: str, expansions: str) -> Specialised:
-    ks, es = kernels.split(","), expansions.split(",")
-    full_ks, full_es = ("".join(stage.ljust(4, "3") for stage in genes) for genes in (ks, es))
-    depths = "".join(str(len(stage)) for stage in ks)
-    return Specialised(float(width), _wire(int(resolution), depths, full_ks, full_es))
-
-
-SPECIALISED: dict[str, Specialised] = {
-    name: _specialised(*columns)
-    for name, *columns in (line.split() for line in _SPECIALISED.strip().splitlines())
+PUBLISHED = {
+    "collm_ofa_t": _collm(176, "23234", "33535335777775373337", "33444443444644446643"),
+    "collm_ofa_s": _collm(208, "33334", "33335555333355753377", "33333333444444446633"),
+    "collm_ofa_s_star": _collm(208, "33433", "55555555555555373333", "33333333444444446663"),
+    "collm_ofa_b": _collm(208, "34444", "35375533557575337575", "33333463643464446663"),
+    "collm_ofa_l": _collm(224, "24444", "75355537573337735335", "34344643666346636663"),
+} | {
+    f"ofa_{file.partition('_top1')[0].replace('@', '-').lower()}": _specialised(*columns)
+    for file, *columns in map(str.split, SPECIALISED.strip().splitlines())
 }

@@ -24,6 +24,7 @@ from collm_nas.spaces.mobilenet.costs import (
     ActivationTable,
     CostTable,
 )
+from collm_nas.spaces.mobilenet.published import PUBLISHED
 from collm_nas.spaces.mobilenet.skeleton import BASE_WIDTHS, Block, Skeleton
 
 CHOICES = {"d": (2, 3, 4), "ks": (3, 5, 7), "e": (3, 4, 6)}
@@ -50,6 +51,8 @@ class MobileNet(SearchSpace):
 
     name = "mobilenet"
     supernet = "collm_nas.spaces.mobilenet.supernet:OFASupernet"
+    published = PUBLISHED
+    takes_any_size = True
 
     def __init__(
         self,
@@ -127,6 +130,20 @@ class MobileNet(SearchSpace):
         """List the blocks that `arch` runs, first to last."""
         genes = zip(self.skeleton.slots, arch["ks"], arch["e"], strict=True)
         return [Block(slot, cast(int, k), cast(int, e)) for slot, k, e in genes if k]
+
+    def block_names(self, arch: Architecture) -> list[str]:
+        """See `SearchSpace`: all but the fixed first block, e.g. `r224/0:k3-e6`."""
+        r = self.resolution(arch)
+        blocks = self.active_blocks(arch)
+        return [f"r{r}/{b.slot.index}:k{b.kernel}-e{b.expansion}" for b in blocks]
+
+    def published_within(self) -> dict[str, Architecture]:
+        """See `SearchSpace`; networks of another width are others."""
+        return {
+            name: arch
+            for name, arch in super().published_within().items()
+            if self.published[name].settings["width"] == self.skeleton.width
+        }
 
     def costs(self, arch: Architecture) -> Costs:
         """Return `macs`, `params` and, where it is defined, `tutorial_flops`; all are counts.

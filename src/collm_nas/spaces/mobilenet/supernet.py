@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, cast
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from collm_nas.core.architecture import Architecture
 from collm_nas.data.base import SplitName
 from collm_nas.data.view import RandomView
+from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.checkpoint import rename
 from collm_nas.spaces.elastic import ElasticBatchNorm, ElasticPointwise, leading
 from collm_nas.spaces.mobilenet.network import (
@@ -106,6 +108,11 @@ class OFASupernet(MobileNetFrame, Supernet):
         for block in self.space.active_blocks(arch):
             x_NCHW = self.elastic_block(block.slot)(x_NCHW, block)
         return self.classify(x_NCHW)
+
+    @staticmethod
+    def blocks_of(subnet: nn.Module) -> list[nn.Module]:
+        """See `Supernet`: all but the fixed first block."""
+        return [*cast(MobileNetV3, subnet).blocks][1:]
 
     @classmethod
     def stand_alone(cls, space: MobileNet, arch: Architecture) -> MobileNetV3:
@@ -264,9 +271,9 @@ class ElasticSqueezeExcite(SqueezeExcite):
         return x_NCHW * F.hardsigmoid(gate_NC11, inplace=True)
 
 
-@torch.no_grad()
-def sort_channels(supernet: OFASupernet, expansions: Sequence[int]) -> None:
-    """Order the channels inside all blocks by importance, at the start of a width phase.
+@dataclass(frozen=True)
+class SortChannels:
+    """Orders the channels inside all blocks by importance, at the start of a width phase.
 
     A narrower block then keeps the channels that matter most. What the phases before have trained
     is kept: the full network stays the same function, and channels that a trained width leaves
@@ -275,19 +282,29 @@ def sort_channels(supernet: OFASupernet, expansions: Sequence[int]) -> None:
 
     Args:
         expansions: those of the phase that starts: all but the smallest have been trained.
-
-    Raises:
-        ValueError: they are not choices of the space, the largest included.
     """
-    known = supernet.space.expansions
-    if len({*expansions}) < 2 or not {*expansions} <= {*known} or max(expansions) != max(known):
-        raise ValueError(
-            f"expansions must be two or more of {list(known)}, {max(known)} included, "
-            f"got {list(expansions)}"
-        )
-    for slot in supernet.space.skeleton.slots:
-        trained = [hidden_width(slot.in_channels, e) for e in sorted({*expansions})[1:]]
-        _sort_block(supernet.elastic_block(slot).conv, trained)
+
+    expansions: Sequence[int]
+
+    def problems(self, space: SearchSpace, key: str) -> list[str]:
+        """See `collm_nas.training.recipe.Preparation`."""
+        if not isinstance(space, MobileNet):
+            return [f"{key} must be null: blocks of {space.name} have one width each"]
+        chosen, known = {*self.expansions}, space.expansions
+        if len(chosen) >= 2 and chosen <= {*known} and max(known) in chosen:
+            return []
+        return [
+            f"{key}.expansions must be two or more of the expansions {list(known)}, {max(known)} "
+            f"included, got {list(self.expansions)}"
+        ]
+
+    @torch.no_grad()
+    def __call__(self, supernet: nn.Module) -> None:
+        """Sort the channels of `supernet`, an `OFASupernet`, in place."""
+        assert isinstance(supernet, OFASupernet)
+        for slot in supernet.space.skeleton.slots:
+            trained = [hidden_width(slot.in_channels, e) for e in sorted({*self.expansions})[1:]]
+            _sort_block(supernet.elastic_block(slot).conv, trained)
 
 
 def _sort_block(block: _MBConv, trained_widths: Sequence[int]) -> None:

@@ -21,6 +21,7 @@ from collm_nas.core.ranges import Count, Seed, Side
 from collm_nas.spaces.activations import BYTES_PER_VALUE, largest_pair
 from collm_nas.spaces.additive import AdditiveCost
 from collm_nas.spaces.base import Bounds, Costs, SearchSpace, Variable, describe, first_within
+from collm_nas.spaces.shufflenet.published import PUBLISHED
 
 KERNELS = (3, 5, 7)  # of the shuffle units, choices 0 to 2
 XCEPTION = 3
@@ -32,10 +33,6 @@ MEANINGS = (
     "Xception unit: three times a 3x3 depthwise convolution and a 1x1 convolution; the deepest "
     "branch, with the most non-linearities",
 )
-PUBLISHED = {
-    "SPOS": {"ops": [2, 1, 0, 1, 2, 0, 2, 0, 2, 0, 2, 3, 0, 0, 0, 0, 3, 2, 3, 3]},
-    "CoLLM-NAS": {"ops": [0, 0, 3, 3, 3, 2, 1, 3, 3, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3]},
-}
 
 
 @dataclass(frozen=True)
@@ -103,6 +100,7 @@ class ShuffleNet(SearchSpace):
 
     name = "shufflenet"
     supernet = "collm_nas.spaces.shufflenet.supernet:SPOSSupernet"
+    published = PUBLISHED
 
     def __init__(
         self,
@@ -153,6 +151,10 @@ class ShuffleNet(SearchSpace):
     def key(self, arch: Architecture) -> str:
         """Return one digit for each block: `21012020202300003233`."""
         return "".join(map(str, arch["ops"]))
+
+    def block_names(self, arch: Architecture) -> list[str]:
+        """See `SearchSpace`: place and choice, e.g. `0:2`."""
+        return [f"{place}:{op}" for place, op in enumerate(arch["ops"])]
 
     def costs(self, arch: Architecture) -> Costs:
         """Return the exact costs of the stand-alone network, whose batch norms are affine.

@@ -116,6 +116,11 @@ class SPOSSupernet(_Trunk, Supernet):
             x = cast(nn.ModuleList, choices)[int(op)](x)
         return self.classify(x)
 
+    @staticmethod
+    def blocks_of(subnet: nn.Module) -> list[nn.Module]:
+        """See `Supernet`."""
+        return [*cast(SPOSNetwork, subnet).features]
+
     @classmethod
     def stand_alone(cls, space: ShuffleNet, arch: Architecture) -> SPOSNetwork:
         """See `Supernet`; its batch norms are affine and begin with weights 1 and biases 1e-4."""
