@@ -82,7 +82,7 @@ def search(strategy: str, dataset: str, evaluations: int, seed: int) -> Outcome:
     conf = OmegaConf.load(ROOT / "conf" / "strategy" / f"{strategy}.yaml")
     cfg = OmegaConf.create({"seed": seed, "strategy": conf})
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        archive = Archive(Path(folder) / "archive.jsonl", evaluator.objective)
+        archive = Archive.open(Path(folder) / "archive.jsonl", evaluator.objective)
         start, cpu_start = time.perf_counter(), time.process_time()
         chosen = build(cfg.strategy, problem=problem)
         run_search(problem, chosen, evaluator, archive, Budget(evaluations, rounds=100_000))

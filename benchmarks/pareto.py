@@ -43,7 +43,7 @@ def true_front(problem: Problem, folder: Path) -> list[Record]:
         Record("feasible", a, {**problem.hardware.costs(a), **evaluator.evaluate(a)})
         for a in problem.space.architectures()
     )
-    archive = Archive(folder / "all.jsonl", problem.objective)
+    archive = Archive.open(folder / "all.jsonl", problem.objective)
     archive.append(Round(0, "", records))
     return archive.front(problem.minimised)
 

@@ -47,7 +47,7 @@ def strategies(problem: Problem, seed: int) -> dict[str, SearchStrategy]:
 
 def search(problem: Problem, evaluator: TabularEvaluator, strategy: SearchStrategy) -> Archive:
     with tempfile.TemporaryDirectory() as directory:
-        archive = Archive(Path(directory) / "archive.jsonl", problem.objective)
+        archive = Archive.open(Path(directory) / "archive.jsonl", problem.objective)
         run_search(problem, strategy, evaluator, archive, Budget(EVALUATIONS, rounds=1000))
     return archive
 

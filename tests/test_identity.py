@@ -46,7 +46,7 @@ def without_identity(path: Path) -> None:
 
 def test_a_cell_that_is_run_again_goes_on_with_its_archive(problem, path):
     for _ in range(2):
-        archive = Archive(path, "val_accuracy")
+        archive = Archive.open(path, "val_accuracy")
         run_search(problem, RandomSearch(problem, 0, 2), ToyWorld(), archive, BUDGET)
         assert len(archive.evaluated()) == 4
     more = Budget(evaluations=6, rounds=99)
@@ -55,10 +55,10 @@ def test_a_cell_that_is_run_again_goes_on_with_its_archive(problem, path):
 
 
 def test_another_seed_is_refused_and_not_answered_with_the_old_rows(problem, path):
-    archive = Archive(path, "val_accuracy")
+    archive = Archive.open(path, "val_accuracy")
     run_search(problem, RandomSearch(problem, 0, 2), ToyWorld(), archive, BUDGET)
     before, other = path.read_bytes(), RandomSearch(problem, 1, 2)
-    for again in (archive, Archive(path, "val_accuracy")):
+    for again in (archive, Archive.open(path, "val_accuracy")):
         with pytest.raises(OtherSearch) as refused:
             run_search(problem, other, ToyWorld(), again, BUDGET)
         assert str(refused.value).splitlines() == [
@@ -95,7 +95,7 @@ def changed(change: str, problem: Problem, path: Path) -> None:
             strategy = RandomSearch(problem, 0, 3)
         case "constraint_mode":
             mode = "prefilter"
-    archive = Archive(path, "val_accuracy")
+    archive = Archive.open(path, "val_accuracy")
     run_search(problem, strategy, world, archive, BUDGET, constraint_mode=mode)
 
 
@@ -122,7 +122,7 @@ def test_settings_of_how_a_model_is_asked_are_compared_and_the_model_is_not(prob
         chat = FixedChat(lambda purpose: "nothing")
         chat.name = name
         strategy = CoLLM(problem, 0, chat, chat, "8", {"examples": 2}, **settings)
-        archive = Archive(path, "val_accuracy")
+        archive = Archive.open(path, "val_accuracy")
         run_search(problem, strategy, ToyWorld(), archive, Budget(4, rounds))
 
     search("one", 1)
@@ -134,7 +134,7 @@ def test_settings_of_how_a_model_is_asked_are_compared_and_the_model_is_not(prob
 
 
 def test_a_search_that_recorded_nothing_binds_nobody(problem, path):
-    archive = Archive(path, "val_accuracy")
+    archive = Archive.open(path, "val_accuracy")
     for seed in (0, 1):
         run_search(problem, RandomSearch(problem, seed, 2), Broken(), archive, Budget(4, 0))
     run_search(problem, RandomSearch(problem, 2, 2), ToyWorld(), archive, BUDGET)
@@ -169,12 +169,12 @@ def test_what_is_no_setting_is_left_out(problem):
 
 def test_an_older_archive_goes_on_and_is_bound_from_then_on(problem, path):
     strategy = RandomSearch(problem, 0, 2)
-    run_search(problem, strategy, ToyWorld(), Archive(path, "val_accuracy"), BUDGET)
+    run_search(problem, strategy, ToyWorld(), Archive.open(path, "val_accuracy"), BUDGET)
     whole = path.with_name("whole.jsonl")
     whole.write_bytes(path.read_bytes())
     without_identity(path)
     more = Budget(evaluations=6, rounds=9)
-    for archive in (Archive(path, "val_accuracy"), Archive(whole, "val_accuracy")):
+    for archive in (Archive.open(path, "val_accuracy"), Archive.open(whole, "val_accuracy")):
         run_search(problem, strategy, ToyWorld(), archive, more)
     read = Archive.read(path, "val_accuracy")
     assert read.rounds == Archive.read(whole, "val_accuracy").rounds
@@ -184,11 +184,11 @@ def test_an_older_archive_goes_on_and_is_bound_from_then_on(problem, path):
 
 
 def test_settings_that_one_version_does_not_know_are_not_compared(path):
-    Archive(path, "val_accuracy").append(Round(0, "", ()))
-    older = Archive(path, "val_accuracy")
+    Archive.open(path, "val_accuracy").append(Round(0, "", ()))
+    older = Archive.open(path, "val_accuracy")
     older.bind({"strategy": "RandomSearch", "strategy.of_old": 1})
     older.append(Round(1, "", ()))
-    newer = Archive(path, "val_accuracy")
+    newer = Archive.open(path, "val_accuracy")
     newer.bind({"strategy": "RandomSearch", "strategy.brand_new": 1})
     newer.append(Round(2, "", ()))
     assert newer.search == {"strategy": "RandomSearch", "strategy.of_old": 1}
@@ -199,7 +199,7 @@ def test_settings_that_one_version_does_not_know_are_not_compared(path):
 
 @pytest.mark.parametrize("wrong", ["archive", "problem"])
 def test_an_objective_that_nobody_measures_is_refused_at_once(wrong, problem, path):
-    archive = Archive(path, "accuracy" if wrong == "archive" else "val_accuracy")
+    archive = Archive.open(path, "accuracy" if wrong == "archive" else "val_accuracy")
     if wrong == "problem":
         problem = replace(problem, objective="accuracy")
     with pytest.raises(ValueError, match=f"{wrong}.objective is 'accuracy'.*evaluator.objective"):

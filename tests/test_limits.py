@@ -80,7 +80,7 @@ def test_the_navigator_is_told_every_overrun(space: NASBench201, tmp_path: Path)
     """Two limits missed, one over and one under; the exact amounts reach the next prompt."""
     limits = (Limit("macs", maximum=120e6), Limit("watt", minimum=12.0), Limit("params", 0.0, 1e5))
     problem = Problem(space, Watt(space), limits)
-    archive = Archive(tmp_path / "archive.jsonl", "val_accuracy")
+    archive = Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
     run_search(problem, Once(), ToyWorld(), archive, Budget(2, 1))
     chat = FixedChat(lambda purpose: "guidance")
     CoLLM(problem, 0, chat, chat, 2, {}).propose(archive)

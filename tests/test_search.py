@@ -33,7 +33,7 @@ class Fixed:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "archive.jsonl", "val_accuracy")
+    return Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
 
 
 def test_one_candidate_of_each_kind(limited, archive):
@@ -113,7 +113,7 @@ def test_a_failed_evaluation_is_recorded_and_never_wins(problem, archive):
 def test_candidates_of_a_round_are_evaluated_in_parallel_and_recorded_in_order(problem, tmp_path):
     archives = []
     for workers in (1, 4):
-        archive = Archive(tmp_path / f"{workers}.jsonl", "val_accuracy")
+        archive = Archive.open(tmp_path / f"{workers}.jsonl", "val_accuracy")
         run_search(
             problem, RandomSearch(problem, 0, 8), ToyWorld(), archive, Budget(24, 9), workers
         )
@@ -127,8 +127,8 @@ def test_an_archive_reads_back_what_was_written(tmp_path):
         Record("feasible", LIGHT, {"val_accuracy": 1.5, "macs": 3}, text="é {"),
         Record("invalid", None, reason="why", text="\ud800 broken"),
     )
-    Archive(path, "val_accuracy").append(Round(0, "note\nof two lines", records))
-    again = Archive(path, "val_accuracy")
+    Archive.open(path, "val_accuracy").append(Round(0, "note\nof two lines", records))
+    again = Archive.open(path, "val_accuracy")
     assert again.rounds[0].records[0] == records[0]
     assert again.rounds[0].note == "note\nof two lines"
 
@@ -136,16 +136,16 @@ def test_an_archive_reads_back_what_was_written(tmp_path):
 def test_a_line_torn_by_a_crash_is_forgotten(tmp_path):
     path = tmp_path / "archive.jsonl"
     path.write_text('{"index": 0, "note": "", "records": []}\n{"index": 1, "no')
-    assert [r.index for r in Archive(path, "val_accuracy").rounds] == [0]
-    Archive(path, "val_accuracy").append(Round(1, "", ()))
-    assert [r.index for r in Archive(path, "val_accuracy").rounds] == [0, 1]
+    assert [r.index for r in Archive.open(path, "val_accuracy").rounds] == [0]
+    Archive.open(path, "val_accuracy").append(Round(1, "", ()))
+    assert [r.index for r in Archive.open(path, "val_accuracy").rounds] == [0, 1]
 
 
 def test_a_damaged_line_is_named(tmp_path):
     path = tmp_path / "archive.jsonl"
     path.write_text('{"index": 0, "note": "", "records": []}\nnonsense\n{}\n')
     with pytest.raises(ValueError, match=r"archive.jsonl, line 2 is damaged"):
-        Archive(path, "val_accuracy")
+        Archive.open(path, "val_accuracy")
 
 
 def test_limits_are_read_as_maximum_or_band():

@@ -49,7 +49,7 @@ def test_every_number_of_a_search_carries_its_protocol(
     protocol = result["protocol"]
     assert re.fullmatch(r"clean,images=100,bn_images=200:[0-9a-f]{16}", protocol)
     assert {line["protocol"] for line in lines(run_dir)} == {protocol}
-    records = Archive(run_dir / "archive.jsonl", "val_accuracy").evaluated()
+    records = Archive.open(run_dir / "archive.jsonl", "val_accuracy").evaluated()
     assert [record.protocol for record in records] == [protocol] * 4
     assert {"val_accuracy", "val_top5", "macs"} <= set(records[0].metrics)
     assert protocol in (run_dir / "rounds.csv").read_text()

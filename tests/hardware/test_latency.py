@@ -257,7 +257,7 @@ def test_a_search_with_a_latency_limit_is_the_same_after_a_stop(tmp_path, monkey
             config = search_config(*settings, f"budget.evaluations={budget}", strategy="random")
             session.run(config, tmp_path / run)
     whole, parts = (
-        {str(r.arch): r.metrics for r in Archive(path, "val_accuracy").evaluated()}
+        {str(r.arch): r.metrics for r in Archive.open(path, "val_accuracy").evaluated()}
         for path in (tmp_path / run / "archive.jsonl" for run in ("whole", "parts"))
     )
     assert len({*whole} & {*parts}) >= 4

@@ -247,7 +247,7 @@ def test_it_carries_a_search_past_what_random_search_finds(tmp_path):
     for seed in range(3):
         chat = ScriptedChat(space, seed=seed)
         strategy = CoLLM(problem, seed, chat, chat, candidates="5-10", asking={})
-        archive = Archive(tmp_path / f"{seed}.jsonl", problem.objective)
+        archive = Archive.open(tmp_path / f"{seed}.jsonl", problem.objective)
         run_search(problem, strategy, evaluator, archive, Budget(100, rounds=100))
         best = archive.best()
         assert best is not None

@@ -52,7 +52,7 @@ def test_rounds_are_those_of_the_archive_whatever_happened_to_the_file(tmp_path)
 
 
 def test_snapshots_count_what_the_archive_holds(tmp_path):
-    archive = Archive(tmp_path / "archive.jsonl", "val_accuracy")
+    archive = Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
     one, two, three, *_ = staircase().space.architectures()
     archive.append(
         Round(0, "a", (Record("feasible", one, {"val_accuracy": 50.0}), Record("invalid", None)))

@@ -139,7 +139,7 @@ def test_a_result_of_another_shape_is_refused_with_its_line(content, run_dir):
 
 
 def test_a_round_that_is_not_the_next_one_is_refused(tmp_path):
-    archive = Archive(tmp_path / "archive.jsonl", "val_accuracy")
+    archive = Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
     with pytest.raises(ValueError, match="round 1 cannot follow 0 rounds"):
         archive.append(Round(1, "", ()))
     with pytest.raises(ValueError, match="JSON compliant"):
@@ -147,14 +147,14 @@ def test_a_round_that_is_not_the_next_one_is_refused(tmp_path):
     archive.append(Round(0, "", ()))
     archive.path.write_text(json.dumps({"index": 1, "note": "", "records": []}) + "\n")
     with pytest.raises(CorruptFile, match="line 1 is damaged: it is round 1, not 0"):
-        Archive(archive.path, "val_accuracy")
+        Archive.open(archive.path, "val_accuracy")
 
 
 def test_an_archive_that_is_read_cannot_be_extended(tmp_path):
     path = tmp_path / "archive.jsonl"
     with pytest.raises(FileNotFoundError, match="no archive at"):
         Archive.read(path, "val_accuracy")
-    writer = Archive(path, "val_accuracy")
+    writer = Archive.open(path, "val_accuracy")
     writer.append(Round(0, "", ()))
     reader = Archive.read(path, "val_accuracy")
     writer.append(Round(1, "", ()))

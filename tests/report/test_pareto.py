@@ -36,7 +36,7 @@ def archive_of(tmp_path: Path, space: NASBench201) -> Callable[..., Archive]:
     archs = space.architectures()
 
     def make(*rounds: list[tuple[float, float]], verdict: str = "feasible") -> Archive:
-        archive = Archive(tmp_path / "archive.jsonl", "val_accuracy")
+        archive = Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
         for points in rounds:
             records = tuple(
                 Record(verdict, next(archs), {"val_accuracy": a, "macs": m})  # type: ignore[arg-type]
@@ -140,7 +140,7 @@ TRADE = "pareto={val_accuracy: 80, macs: 220e6}"
 def test_every_strategy_ends_with_a_front(strategy, tmp_path, capsys) -> None:
     config = search_config("budget.evaluations=45", "report=full", TRADE, strategy=strategy)
     result = session.run(config, tmp_path / "run")
-    archive = Archive(tmp_path / "run" / "archive.jsonl", "val_accuracy")
+    archive = Archive.open(tmp_path / "run" / "archive.jsonl", "val_accuracy")
     shown = [Architecture.of(point["architecture"]) for point in result["front"]]
     assert shown == [r.arch for r in archive.front(["macs"])]
     assert 0 < result["hypervolume"] < 1

@@ -23,7 +23,7 @@ def records(space: NASBench201, *rows: tuple[float, float, float]) -> list[Recor
 def test_of_equals_the_cheaper_is_reported_and_a_strategy_is_told_of_the_first(space, tmp_path):
     found = records(space, (90, 5, 1), (95, 9, 1), (95, 7, 3), (95, 7, 2), (95, 7, 2))
     assert ranked(found, METRIC) == [found[i] for i in (3, 4, 2, 1, 0)]
-    archive = Archive(tmp_path / "archive.jsonl", METRIC)
+    archive = Archive.open(tmp_path / "archive.jsonl", METRIC)
     archive.append(Round(0, "", tuple(found)))
     assert archive.best() == found[1]
 

@@ -49,7 +49,7 @@ def collm(problem, navigator=None, generator=None, **settings):
 
 @pytest.fixture
 def archive(tmp_path):
-    return Archive(tmp_path / "archive.jsonl", "val_accuracy")
+    return Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
 
 
 def searched(problem, archive, rounds=3, **settings):
@@ -155,14 +155,14 @@ def test_a_bounded_memory_keeps_the_prompt_bounded_and_says_what_it_left_out(pro
 
 def test_nothing_is_summarised_while_the_memory_holds_everything(problem, archive, tmp_path):
     whole, _ = searched(problem, archive, rounds=4)
-    bounded, _ = searched(problem, Archive(tmp_path / "b", "val_accuracy"), 4, memory_rounds=3)
+    bounded, _ = searched(problem, Archive.open(tmp_path / "b", "val_accuracy"), 4, memory_rounds=3)
     assert bounded == whole
 
 
 def test_a_continued_search_with_a_bounded_memory_equals_an_uninterrupted_one(problem, tmp_path):
-    once, _ = searched(problem, Archive(tmp_path / "a", "val_accuracy"), 9, memory_rounds=2)
-    before, _ = searched(problem, Archive(tmp_path / "b", "val_accuracy"), 5, memory_rounds=2)
-    after, _ = searched(problem, Archive(tmp_path / "b", "val_accuracy"), 9, memory_rounds=2)
+    once, _ = searched(problem, Archive.open(tmp_path / "a", "val_accuracy"), 9, memory_rounds=2)
+    before, _ = searched(problem, Archive.open(tmp_path / "b", "val_accuracy"), 5, memory_rounds=2)
+    after, _ = searched(problem, Archive.open(tmp_path / "b", "val_accuracy"), 9, memory_rounds=2)
     assert before + after == once
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
@@ -175,7 +175,7 @@ def test_a_bound_of_a_memory_that_is_off_is_refused(problem):
 def test_a_memory_that_is_bounded_later_asks_the_same_before(problem, archive, tmp_path):
     whole, _ = searched(problem, archive, rounds=7)
     later, _ = searched(
-        problem, Archive(tmp_path / "b", "val_accuracy"), 7, memory_rounds=2, memory_from=5
+        problem, Archive.open(tmp_path / "b", "val_accuracy"), 7, memory_rounds=2, memory_from=5
     )
     assert later[:5] == whole[:5]
     assert [m.role for m in later[5][1]] == ["system", "user", *["assistant", "user"] * 2]
@@ -190,7 +190,7 @@ def test_a_bound_from_some_round_on_needs_to_be_one(problem):
 def test_illegal_and_repeated_candidates_are_told_only_on_request(problem, archive, tmp_path):
     navigator, _ = searched(problem, archive)
     assert "not evaluated" not in navigator[1][1][-1].content
-    other = Archive(tmp_path / "other.jsonl", "val_accuracy")
+    other = Archive.open(tmp_path / "other.jsonl", "val_accuracy")
     navigator, _ = searched(problem, other, report_rejected=True)
     assert "not evaluated" in navigator[1][1][-1].content
     assert "must have the form" in navigator[1][1][-1].content
@@ -230,7 +230,7 @@ def test_a_small_model_is_asked_for_one_architecture_at_a_time(tmp_path):
     problem = Problem(space, ClosedForm(space))
     generator = FixedChat(lambda purpose: json.dumps({"cell": f"33313{purpose[-1]}"}))
     strategy = collm(problem, generator=generator, asking={"one_by_one": True, "examples": 2})
-    archive = Archive(tmp_path / "archive.jsonl", "val_accuracy")
+    archive = Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
     run_search(problem, strategy, ToyWorld(), archive, Budget(99, rounds=2))
 
     assert [purpose for purpose, *_ in generator.calls[:5]] == [
@@ -265,7 +265,7 @@ def test_opaque_names_reveal_nothing(tmp_path):
     space = NASBench201(names="opaque", order_seed=3)
     problem = Problem(space, ClosedForm(space))
     navigator, generator = FixedChat(strategy_text), FixedChat(lambda _: "{}")
-    archive = Archive(tmp_path / "archive.jsonl", "val_accuracy")
+    archive = Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
     run_search(problem, collm(problem, navigator, generator), ToyWorld(), archive, Budget(9, 2))
     told = "\n".join(m.content for _, ms, _ in navigator.calls + generator.calls for m in ms)
     for cue in ("conv", "skip", "pool", "none", "CIFAR", "cifar", "~0", "|"):
@@ -299,4 +299,4 @@ def test_evoprompting_shows_parents_from_worse_to_better(problem, archive):
 
 
 def _empty(problem):
-    return Archive(Path("/nonexistent/archive.jsonl"), problem.objective)
+    return Archive.open(Path("/nonexistent/archive.jsonl"), problem.objective)

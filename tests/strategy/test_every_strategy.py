@@ -56,7 +56,7 @@ def archive(tmp_path: Path) -> Archive:
 
 
 def open_archive(path: Path) -> Archive:
-    return Archive(path, "val_accuracy")
+    return Archive.open(path, "val_accuracy")
 
 
 def test_there_are_strategies_to_test():
@@ -69,6 +69,15 @@ def test_the_same_archive_is_answered_by_the_same_batch(make, problem, archive):
     first = strategy.propose(archive)
     assert strategy.propose(archive) == first
     assert make(problem).propose(open_archive(archive.path)) == first
+
+
+def test_an_archive_seen_before_leaves_no_trace_in_a_strategy(make, problem, archive, tmp_path):
+    run_search(problem, strategy := make(problem), ToyWorld(), archive, Budget(15, ENDLESS))
+    other = open_archive(tmp_path / "other.jsonl")
+    for asked in (other, archive, other):
+        assert strategy.propose(asked) == make(problem).propose(asked)
+    run_search(problem, strategy, ToyWorld(), other, Budget(9, ENDLESS))
+    assert strategy.propose(archive) == make(problem).propose(archive)
 
 
 def test_another_seed_searches_elsewhere(make, problem, archive):

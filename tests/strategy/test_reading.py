@@ -178,7 +178,7 @@ def test_ten_thousand_broken_answers_never_evaluate_an_illegal_architecture(
 ):
     """Fuzz: mutated and spliced good answers through parse and screen."""
     rng = random.Random(0)
-    archive = Archive(tmp_path / "archive.jsonl", "val_accuracy")
+    archive = Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
     pieces = [A, B, "[", "]", "{", "}", '"', "\\", ",", "null", "~9", "|", "\x00", "é", "1e400"]
     for _ in range(10_000):
         text = list("".join(rng.choices(pieces, k=rng.randint(0, 8))))

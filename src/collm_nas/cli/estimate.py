@@ -82,7 +82,7 @@ def estimate(cfg: DictConfig) -> list[Estimate]:
         ledger = Ledger(path / "llm_calls.jsonl", Caps())
         stand_in = ScriptedChat(space, "sensible", cfg.seed)
         strategy = build_strategy(cfg.strategy, problem, ledger, dict.fromkeys(nodes, stand_in))
-        archive = Archive(path / "archive.jsonl", problem.objective)
+        archive = Archive.open(path / "archive.jsonl", problem.objective)
         evaluator = CachedEvaluator(MadeUp(), path / "evaluations.jsonl")
         run_search(problem, strategy, evaluator, archive, Budget(**cfg.budget))
         calls = open_calls(ledger.path).entries

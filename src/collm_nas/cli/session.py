@@ -172,7 +172,7 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
         evaluator = CachedEvaluator(inner, run_dir / "evaluations.jsonl")
         problem = build_problem(cfg, space, evaluator.objective)
         ledger = Ledger(run_dir / "llm_calls.jsonl", Caps(**_llm_caps(cfg.caps)))
-        archive = Archive(run_dir / "archive.jsonl", problem.objective)
+        archive = Archive.open(run_dir / "archive.jsonl", problem.objective)
         for record in check_files(run_dir, read_result(run_dir), archive):
             costs = costs_of(record.metrics, problem.objective)
             found = {n: x for n, x in record.metrics.items() if n not in costs}

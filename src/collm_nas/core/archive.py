@@ -7,11 +7,13 @@ searches that were given the same answers have the same archive, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import insort
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import le
 from pathlib import Path
-from typing import Any, Literal, NoReturn, NotRequired
+from typing import Any, Literal, NamedTuple, NoReturn, NotRequired, overload
 
 from typing_extensions import TypedDict
 
@@ -46,6 +48,34 @@ class Round:
     index: int
     note: str  # the strategy's own memo, e.g. the Navigator's guidance
     records: tuple[Record, ...]
+
+
+class Prefix(Sequence[Record]):
+    """The first `count` of a list that only grows: made in no time, and never changed again."""
+
+    def __init__(self, records: list[Record], count: int) -> None:
+        self._records = records
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Record]:
+        return islice(self._records, self._count)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Record]: ...
+    def __getitem__(self, place: int | slice) -> Record | list[Record]:
+        if isinstance(place, slice):
+            return [self._records[i] for i in range(self._count)[place]]
+        return self._records[range(self._count)[place]]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class RecordLine(TypedDict):
@@ -92,29 +122,44 @@ class OtherSearch(ValueError):
 class Archive:
     """All finished rounds, in memory and on disk.
 
+    What a strategy reads in every round is kept up to date, so that a round costs what it adds and
+    not what came before. `open` or `read` one.
+
     Args:
         path: the file; it is read if it exists.
         objective: the metric that is maximised.
+        writable: whether it may be extended.
 
     Raises:
         CorruptFile: a line of it is not the round that belongs there.
     """
 
-    def __init__(self, path: Path, objective: str) -> None:
+    def __init__(self, path: Path, objective: str, writable: bool = True) -> None:
         self.path = path
         self.objective = objective
         self._journal: Journal[RoundLine] = Journal(path, RoundLine)
         self.torn = self._journal.torn  # a round that a crash cut is missing at the end
-        self._writable = True
+        self._writable = writable
         self.search: dict[str, Any] = {}  # which one it belongs to; empty: not said yet
         self._binding: dict[str, Any] = {}  # what the next line says of that
         self.rounds: list[Round] = []
+        self._records: list[Record] = []
+        self._evaluated: list[Record] = []
+        self._feasible: list[Record] = []
+        self._ranking: list[Record] = []  # the feasible ones, best first, of equals the oldest
+        self._seen: dict[Architecture, None] = {}
+        self._ends = [_End(0, 0, 0, None)]  # after so many rounds
         for line in self._journal.entries:
             self._add(line)
 
     @classmethod
+    def open(cls, path: Path, objective: str) -> Archive:
+        """Open an archive to extend it; it is begun if there is none. See the class."""
+        return cls(path, objective, writable=True)
+
+    @classmethod
     def read(cls, path: Path, objective: str) -> Archive:
-        """Read an archive that may belong to a running search; it cannot be extended.
+        """Read an archive, which may belong to a running search; it cannot be extended.
 
         Raises:
             FileNotFoundError: there is none.
@@ -122,9 +167,7 @@ class Archive:
         """
         if not path.exists():
             raise FileNotFoundError(f"there is no archive at {path}")
-        archive = cls(path, objective)
-        archive._writable = False
-        return archive
+        return cls(path, objective, writable=False)
 
     def bind(self, search: Mapping[str, Any]) -> None:
         """Say which search extends the archive; its next line keeps that, if none did before.
@@ -184,22 +227,30 @@ class Archive:
         """Say what is wrong with round `index`; see `Journal.refuse`."""
         self._journal.refuse(index, problem)
 
-    def records(self, rounds: int | None = None) -> Iterator[Record]:
-        """Iterate over all candidates (of the first `rounds` rounds), oldest first."""
-        for round_ in self.rounds[:rounds]:
-            yield from round_.records
+    @property
+    def seen(self) -> Set[Architecture]:
+        """All architectures that have a verdict; what was `skipped` may be proposed again."""
+        return self._seen.keys()
 
-    def evaluated(self, rounds: int | None = None) -> list[Record]:
+    def records(self, rounds: int | None = None) -> Sequence[Record]:
+        """List all candidates (of the first `rounds` rounds), oldest first."""
+        return Prefix(self._records, self._end(rounds).records)
+
+    def evaluated(self, rounds: int | None = None) -> Sequence[Record]:
         """List the records that were evaluated, feasible or not, oldest first."""
-        return [r for r in self.records(rounds) if self.objective in r.metrics]
+        return Prefix(self._evaluated, self._end(rounds).evaluated)
 
-    def feasible(self, rounds: int | None = None) -> list[Record]:
+    def feasible(self, rounds: int | None = None) -> Sequence[Record]:
         """List the evaluated records within the limits, oldest first."""
-        return [r for r in self.evaluated(rounds) if r.verdict == "feasible"]
+        return Prefix(self._feasible, self._end(rounds).feasible)
 
     def best(self, rounds: int | None = None) -> Record | None:
         """Return the feasible record with the highest objective (the first of equals), if any."""
-        return max(self.feasible(rounds), key=self.score, default=None)
+        return self._end(rounds).best
+
+    def top(self, count: int) -> list[Record]:
+        """List the `count` best feasible records, best first, of equals the oldest first."""
+        return self._ranking[:count]
 
     def front(self, minimised: Sequence[str], rounds: int | None = None) -> list[Record]:
         """List the feasible records that none beats, highest objective first.
@@ -224,7 +275,34 @@ class Archive:
         if line["index"] != place:
             self._journal.refuse(place, f"it is round {line['index']}, not {place}")
         self.search = self.search or line.get("search", {})
-        self.rounds.append(Round(place, line["note"], tuple(map(_record, line["records"]))))
+        round_ = Round(place, line["note"], tuple(map(_record, line["records"])))
+        self.rounds.append(round_)
+        evaluated = [r for r in round_.records if self.objective in r.metrics]
+        feasible = [r for r in evaluated if r.verdict == "feasible"]
+        self._records += round_.records
+        self._evaluated += evaluated
+        self._feasible += feasible
+        for record in feasible:
+            insort(self._ranking, record, key=lambda r: -self.score(r))
+        self._seen |= dict.fromkeys(
+            r.arch for r in round_.records if r.arch is not None and r.verdict != "skipped"
+        )
+        best = max(filter(None, [self.best(), *feasible]), key=self.score, default=None)
+        counts = len(self._records), len(self._evaluated), len(self._feasible)
+        self._ends.append(_End(*counts, best))
+
+    def _end(self, rounds: int | None) -> _End:
+        """Return how things stood after `rounds` rounds; now, if there are fewer."""
+        return self._ends[-1 if rounds is None else min(rounds, len(self.rounds))]
+
+
+class _End(NamedTuple):
+    """How many records there are of each kind at the end of a round, and the best of them."""
+
+    records: int
+    evaluated: int
+    feasible: int
+    best: Record | None
 
 
 def _line(round_: Round) -> RoundLine:

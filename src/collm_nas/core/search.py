@@ -95,16 +95,17 @@ def screen(
     evaluations_left: int,
 ) -> list[Record]:
     """Give every proposal its verdict; the first `evaluations_left` that need it are evaluated."""
-    seen = {r.arch for r in archive.records() if r.verdict != "skipped"}
+    fresh: set[Architecture] = set()
     records = []
     for proposal in proposals:
-        record = _judge(proposal, problem, seen)
+        arch = proposal.candidate
+        record = _judge(proposal, problem, arch in archive.seen or arch in fresh)
         if _needs_evaluation(record, constraint_mode):
             if evaluations_left == 0:
                 record = replace(record, verdict="skipped", reason="the budget is spent")
             evaluations_left = max(0, evaluations_left - 1)
-        if record.verdict != "skipped":
-            seen.add(record.arch)
+        if record.arch is not None and record.verdict != "skipped":
+            fresh.add(record.arch)
         records.append(record)
     return records
 
@@ -120,17 +121,17 @@ def _refuse_other_objectives(problem: Problem, evaluator: Evaluator, archive: Ar
         raise ValueError(
             f"one metric must be measured, solved for and recorded, but {told}. The evaluator "
             "cannot measure another: Problem(…, objective=evaluator.objective) and "
-            "Archive(path, evaluator.objective)"
+            "Archive.open(path, evaluator.objective)"
         )
 
 
-def _judge(proposal: Proposal, problem: Problem, seen: set[Architecture | None]) -> Record:
+def _judge(proposal: Proposal, problem: Problem, is_known: bool) -> Record:
     match proposal.candidate:
         case InvalidArchitecture() as error:
             return Record("invalid", None, reason=str(error), text=proposal.text)
         case arch:
             costs = dict(problem.hardware.costs(arch))
-    if arch in seen:
+    if is_known:
         return Record("duplicate", arch, costs, "was proposed before", proposal.text)
     if violations := problem.violations(costs):
         return Record("infeasible", arch, costs, violations, proposal.text)

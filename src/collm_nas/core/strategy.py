@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
-from collm_nas.core.archive import Archive
+from collm_nas.core.archive import Archive, Round
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,36 @@ class Batch:
     def of(cls, *archs: Architecture) -> Batch:
         """Propose architectures that no LLM wrote."""
         return cls([Proposal(arch) for arch in archs])
+
+
+State = TypeVar("State")
+
+
+class Fold(Generic[State]):
+    """What follows from an archive round by round, e.g. a policy after all its updates.
+
+    It remembers the archive that it was asked of last, and goes only through what that one gained
+    since: a shortcut that no answer depends on.
+
+    Args:
+        start: before the first round.
+        step: from one round to the next; it returns a new state and leaves the old one as it is.
+    """
+
+    def __init__(self, start: State, step: Callable[[State, Round], State]) -> None:
+        self._start = start
+        self._step = step
+        self._archive: Archive | None = None
+        self._state = start
+        self._rounds = 0
+
+    def __call__(self, archive: Archive) -> State:
+        """Return the state after the last round of `archive`."""
+        if archive is not self._archive:
+            self._archive, self._state, self._rounds = archive, self._start, 0
+        for round_ in archive.rounds[self._rounds :]:
+            self._state, self._rounds = self._step(self._state, round_), self._rounds + 1
+        return self._state
 
 
 class SearchStrategy(Protocol):

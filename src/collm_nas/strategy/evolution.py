@@ -63,12 +63,10 @@ class Evolution:
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
-        feasible = archive.feasible()
-        if (missing := self.population - len(feasible)) > 0:
+        if (missing := self.population - len(archive.feasible())) > 0:
             return Batch.of(*untried(self.problem, archive, rng, [self.problem.sample] * missing))
-        best = sorted(feasible, key=archive.score, reverse=True)[: self.parents]
-        children = self._children([r.arch for r in best if r.arch is not None], archive, rng)
-        return Batch.of(*children)
+        parents = [r.arch for r in archive.top(self.parents) if r.arch is not None]
+        return Batch.of(*self._children(parents, archive, rng))
 
     def _children(
         self, parents: Sequence[Architecture], archive: Archive, rng: random.Random

@@ -23,7 +23,7 @@ from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, NotNegative, Seed
 from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.spaces.encoding import Features, one_hot
-from collm_nas.strategy.untried import SMALL, known, untried
+from collm_nas.strategy.untried import SMALL, untried
 
 ELITE = 10  # how many of the best are mutated where a space is too large to list
 MUTANTS = SAMPLES = 500  # candidates there, per round
@@ -65,9 +65,8 @@ class GaussianProcess:
             return Batch.of(*untried(self.problem, archive, rng, [self.problem.sample] * missing))
         candidates, features = self._candidates(archive, rng)
         bounds = self._upper_bounds(tried, archive, features)
-        taken = known(archive)
         best_first = (candidates[i] for i in np.argsort(-bounds, kind="stable"))
-        new = (a for a in best_first if a not in taken and self.problem.is_feasible(a))
+        new = (a for a in best_first if a not in archive.seen and self.problem.is_feasible(a))
         return Batch.of(*islice(new, self.batch_size))
 
     def _candidates(
@@ -75,8 +74,7 @@ class GaussianProcess:
     ) -> tuple[list[Architecture], Features]:
         if self.listed:
             return self.listed, self.listed_features
-        best = sorted(archive.feasible(), key=archive.score, reverse=True)[:ELITE]
-        elite = [r.arch for r in best if r.arch is not None]
+        elite = [r.arch for r in archive.top(ELITE) if r.arch is not None]
 
         def mutant(rng: random.Random) -> Architecture:
             return self.problem.space.mutate_one(rng.choice(elite), rng)

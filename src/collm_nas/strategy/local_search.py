@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.core.archive import Archive
+from collm_nas.core.archive import Archive, Record, Round
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Seed
-from collm_nas.core.strategy import Batch, Proposal, round_rng
-from collm_nas.strategy.untried import known, untried
+from collm_nas.core.strategy import Batch, Fold, Proposal, round_rng
+from collm_nas.strategy.untried import untried
 
 START, STEP = "start", "step"  # notes
 
@@ -30,6 +30,7 @@ class LocalSearch:
         self.problem = problem
         self.seed = seed
         self.batch_size = batch_size
+        self._current: Fold[Record | None] = Fold(None, self._climb)
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
@@ -40,11 +41,11 @@ class LocalSearch:
         return Batch([Proposal(arch) for arch in archs], note)
 
     def _untried_neighbours(self, archive: Archive, rng: random.Random) -> list[Architecture]:
-        current = _current(archive)
-        if current is None:
+        current = self._current(archive)
+        if current is None or current.arch is None:
             return []
-        taken = known(archive)
-        neighbours = [a for a in self.problem.space.neighbours(current) if a not in taken]
+        around = self.problem.space.neighbours(current.arch)
+        neighbours = [arch for arch in around if arch not in archive.seen]
         rng.shuffle(neighbours)
         found: list[Architecture] = []
         for arch in neighbours:
@@ -52,11 +53,9 @@ class LocalSearch:
                 found.append(arch)
         return found
 
-
-def _current(archive: Archive) -> Architecture | None:
-    """Return the best architecture since the last start; `None` if it could not be evaluated."""
-    starts = [i for i, round_ in enumerate(archive.rounds) if round_.note == START]
-    evaluated_before = len(archive.feasible(starts[-1])) if starts else 0
-    climb = archive.feasible()[evaluated_before:]
-    best = max(climb, key=archive.score, default=None)
-    return best.arch if best else None
+    def _climb(self, best: Record | None, round_: Round) -> Record | None:
+        """Return the best since the last start; `None` while nothing could be evaluated."""
+        found = [r for r in round_.records if r.verdict == "feasible"]
+        if best and round_.note != START:
+            found.insert(0, best)
+        return max(found, key=lambda r: r.metrics[self.problem.objective], default=None)

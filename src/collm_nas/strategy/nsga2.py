@@ -15,10 +15,10 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.core.archive import Archive, Record
+from collm_nas.core.archive import Archive, Record, Round
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import MANY, Seed, Share
-from collm_nas.core.strategy import Batch, round_rng
+from collm_nas.core.strategy import Batch, Fold, round_rng
 from collm_nas.strategy.untried import untried
 
 
@@ -61,6 +61,7 @@ class NSGA2:
         self.population = population
         self.crossover_rate = crossover_rate
         self.mutation_rate = mutation_rate
+        self.survivors: Fold[Sequence[Survivor]] = Fold((), self._survive)
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
@@ -78,24 +79,20 @@ class NSGA2:
 
         return Batch.of(*untried(self.problem, archive, rng, [child] * self.population))
 
-    def survivors(self, archive: Archive) -> list[Survivor]:
-        """Repeat the selection of every generation; return what lives after the last one."""
-        alive: list[Survivor] = []
-        for round_ in archive.rounds:
-            born = [r for r in round_.records if r.verdict == "feasible"]
-            if born:
-                alive = self._select([*(s.record for s in alive), *born], archive)
-        return alive
+    def _survive(self, alive: Sequence[Survivor], round_: Round) -> Sequence[Survivor]:
+        """Repeat the selection of a generation; return what lives after it."""
+        born = [r for r in round_.records if r.verdict == "feasible"]
+        return self._select([*(s.record for s in alive), *born]) if born else alive
 
-    def _select(self, records: Sequence[Record], archive: Archive) -> list[Survivor]:
+    def _select(self, records: Sequence[Record]) -> Sequence[Survivor]:
         # here: a search without NSGA-II need not wait for this import
         import numpy as np
         from pymoo.core.population import Population
         from pymoo.core.problem import Problem as Objectives
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
-        costs = self.problem.minimised
-        rows = [[-archive.score(r), *(r.metrics[cost] for cost in costs)] for r in records]
+        best, costs = self.problem.objective, self.problem.minimised
+        rows = [[-r.metrics[best], *(r.metrics[cost] for cost in costs)] for r in records]
         crowd = Population.new("F", np.array(rows, dtype=float))
         chosen = RankAndCrowding().do(
             Objectives(n_var=0, n_obj=1 + len(costs)),

@@ -8,15 +8,16 @@ archive, over which all updates are repeated.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collm_nas.core.architecture import Architecture, Value
-from collm_nas.core.archive import Archive
+from collm_nas.core.archive import Archive, Round
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Positive, Seed, Share
-from collm_nas.core.strategy import Batch, round_rng
+from collm_nas.core.strategy import Batch, Fold, round_rng
 from collm_nas.spaces.encoding import INACTIVE, gene_variables, option_indices
 from collm_nas.strategy.untried import untried
 
@@ -24,6 +25,17 @@ Matrix = NDArray[np.float64]  # (genes, options); a gene with fewer options is p
 
 INITIAL_SD = 1e-3  # of the logits
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's (Kingma & Ba, 2015)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The logits after so many updates, and what the next one needs: Adam's means, the baseline."""
+
+    logits: Matrix
+    mean: Matrix
+    square: Matrix
+    baseline: float = 0.0
+    updates: int = 0
 
 
 class Reinforce:
@@ -48,6 +60,9 @@ class Reinforce:
         self.learning_rate = learning_rate
         self.baseline_decay = baseline_decay
         self.batch_size = batch_size
+        logits = self._initial_logits()
+        zeros = np.zeros_like(logits)
+        self._policy = Fold(Policy(logits, zeros, zeros), self._updated)
 
     def propose(self, archive: Archive) -> Batch:
         """See `SearchStrategy`."""
@@ -69,20 +84,24 @@ class Reinforce:
 
     def logits(self, archive: Archive) -> Matrix:
         """Return the logits after all updates, one for each architecture within the limits."""
-        logits = self._initial_logits()
-        mean, square = np.zeros_like(logits), np.zeros_like(logits)
-        baseline = 0.0
-        for step, record in enumerate(archive.feasible(), start=1):
-            assert record.arch is not None
-            reward = archive.score(record)
-            baseline += (1 - self.baseline_decay) * (reward - baseline)
-            advantage = reward - baseline / (1 - self.baseline_decay**step)
-            gradient = advantage * self._gradient(logits, record.arch)
-            mean += (1 - BETA1) * (gradient - mean)
-            square += (1 - BETA2) * (gradient * gradient - square)
-            root = np.sqrt(square / (1 - BETA2**step)) + EPSILON
-            logits += self.learning_rate / (1 - BETA1**step) * mean / root
-        return logits
+        return self._policy(archive).logits
+
+    def _updated(self, policy: Policy, round_: Round) -> Policy:
+        for record in round_.records:
+            if record.verdict == "feasible" and record.arch is not None:
+                policy = self._update(policy, record.arch, record.metrics[self.problem.objective])
+        return policy
+
+    def _update(self, policy: Policy, arch: Architecture, reward: float) -> Policy:
+        step = policy.updates + 1
+        baseline = policy.baseline + (1 - self.baseline_decay) * (reward - policy.baseline)
+        advantage = reward - baseline / (1 - self.baseline_decay**step)
+        gradient = advantage * self._gradient(policy.logits, arch)
+        mean = policy.mean + (1 - BETA1) * (gradient - policy.mean)
+        square = policy.square + (1 - BETA2) * (gradient * gradient - policy.square)
+        root = np.sqrt(square / (1 - BETA2**step)) + EPSILON
+        logits = policy.logits + self.learning_rate / (1 - BETA1**step) * mean / root
+        return Policy(logits, mean, square, baseline, step)
 
     def _initial_logits(self) -> Matrix:
         rng = random.Random(f"{self.seed}/logits")

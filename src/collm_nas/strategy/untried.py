@@ -7,7 +7,7 @@ limits are drawn again, a bounded number of times, and what a rule cannot find i
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.archive import Archive
@@ -17,11 +17,6 @@ ATTEMPTS = 100
 SMALL = 20_000  # architectures; a space up to this size can be listed as a whole
 
 Draw = Callable[[random.Random], Architecture]
-
-
-def known(archive: Archive) -> set[Architecture]:
-    """Return all architectures that `archive` has a verdict on."""
-    return {r.arch for r in archive.records() if r.arch is not None and r.verdict != "skipped"}
 
 
 def untried(
@@ -35,32 +30,27 @@ def untried(
     Raises:
         NothingFeasible: no architecture within the limits was found, new or not.
     """
-    taken = known(archive)
-    found: list[Architecture] = []
+    found: dict[Architecture, None] = {}
+
+    def is_new(arch: Architecture) -> bool:
+        return arch not in archive.seen and arch not in found and problem.is_feasible(arch)
+
     for draw in draws:
         arch = (
-            _new(problem, taken, rng, draw)
-            or _new(problem, taken, rng, problem.sample)
-            or _one_of_the_rest(problem, taken, rng)
+            next(filter(is_new, (draw(rng) for _ in range(ATTEMPTS))), None)
+            or next(filter(is_new, (problem.sample(rng) for _ in range(ATTEMPTS))), None)
+            or _one_of_the_rest(problem, is_new, rng)
         )
         if arch is None:
             break
-        taken.add(arch)
-        found.append(arch)
-    return found
-
-
-def _new(
-    problem: Problem, taken: Collection[Architecture], rng: random.Random, draw: Draw
-) -> Architecture | None:
-    candidates = (draw(rng) for _ in range(ATTEMPTS))
-    return next((a for a in candidates if a not in taken and problem.is_feasible(a)), None)
+        found[arch] = None
+    return list(found)
 
 
 def _one_of_the_rest(
-    problem: Problem, taken: Collection[Architecture], rng: random.Random
+    problem: Problem, is_new: Callable[[Architecture], bool], rng: random.Random
 ) -> Architecture | None:
     if problem.space.size() > SMALL:
         return None
-    rest = [a for a in problem.space.architectures() if a not in taken and problem.is_feasible(a)]
+    rest = [arch for arch in problem.space.architectures() if is_new(arch)]
     return rng.choice(rest) if rest else None
