@@ -49,7 +49,7 @@ def test_an_experiment_sets_budget_and_limits_and_the_command_line_has_the_last_
     assert load("search", experiment, "limits.macs=1e6", *NAMES).limits.macs == 1e6
 
 
-@pytest.mark.parametrize("row", [name for name in options("experiment") if "table2" in name])
+@pytest.mark.parametrize("row", [name for name in options("experiment") if "table2_" in name])
 def test_a_row_of_table_2_says_which_files_it_needs_and_where(row, tmp_path):
     files = [f"supernet={tmp_path / 'weights'}", f"data.root={tmp_path / 'imagenet'}"]
     settings = [f"experiment={row}", "strategy=random", *files, *NAMES]
