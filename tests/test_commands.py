@@ -35,11 +35,13 @@ def run(
     )
 
 
-def test_help_lists_the_groups_quickly():
-    start = time.monotonic()
-    shown = run("search.py", "--help")
-    assert time.monotonic() - start < 4  # one second on an idle machine: benchmarks/search_speed.py
+@pytest.mark.parametrize("script", ["train_supernet", "search", "evaluate", "compare"])
+def test_help_lists_the_groups_without_waiting_for_large_packages(script):
+    shown = run("-X", "importtime", f"{script}.py", "--help")
     assert shown.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines()}
+    assert not {"torch", "numpy", "openai", "rich", "matplotlib", "pydantic"} & imported
+    assert f"Usage: python {script}.py" in shown.stdout
     groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"hydra"}
     listed = shown.stdout.partition("== Groups")[2].partition("== Settings")[0]
     assert {line.partition(": ")[0] for line in listed.splitlines() if ": " in line} == groups
