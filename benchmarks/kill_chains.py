@@ -186,7 +186,7 @@ def called(path: Path, field: str) -> list[str]:
 def start_server() -> tuple[subprocess.Popen[str], str]:
     """Start the fake server; return it and its address."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "collm_nas.llm.server", "--persona", "sensible"],
+        [sys.executable, "-m", "collm_nas.fake_llm.server", "--persona", "sensible"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,
@@ -200,7 +200,7 @@ def start_server() -> tuple[subprocess.Popen[str], str]:
 def import_all() -> None:
     """Import what a search does, so that a fork need not."""
     sys.path.insert(0, str(ROOT))
-    for module in ("cli.session", "cli.compose", "llm.openai", "llm.scripted", "strategy.gp"):
+    for module in ("cli.session", "cli.compose", "llm.openai", "fake_llm.scripted", "strategy.gp"):
         __import__(f"collm_nas.{module}")
     for module in ("search", "openai", "pydantic", "genai_prices", "scipy.stats", "sklearn"):
         __import__(module)

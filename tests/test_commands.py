@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from collm_nas.llm.server import serve
+from collm_nas.fake_llm.server import serve
 from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.conftest import CONF, ROOT
 
@@ -262,8 +262,8 @@ def test_wandb_offline_keeps_its_run_when_a_search_goes_on(tmp_path):
 
 
 def personas() -> list[str]:
-    from collm_nas.llm.personas.cast import PERSONAS
-    from collm_nas.llm.personas.faults import FAULTY
+    from collm_nas.fake_llm.registry import PERSONAS
+    from collm_nas.fake_llm.faults import FAULTY
 
     return [*PERSONAS, *FAULTY]
 

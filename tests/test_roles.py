@@ -16,11 +16,11 @@ from collm_nas.core.archive import Archive
 from collm_nas.core.problem import Problem
 from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.llm.base import ChatModel, Message
-from collm_nas.llm.scripted import ScriptedChat
+from collm_nas.fake_llm.scripted import ScriptedChat
 from tests.conftest import search_config
 
 HERE = "tests.test_roles"
-SCRIPTED = "collm_nas.llm.scripted.ScriptedChat"
+SCRIPTED = "collm_nas.fake_llm.scripted.ScriptedChat"
 
 
 class Panel:

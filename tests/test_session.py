@@ -16,7 +16,7 @@ from collm_nas.cli import session
 from collm_nas.cli.settings import SearchSettings, check
 from collm_nas.config.run import Stopped, UserError
 from collm_nas.evaluator.cached import CachedEvaluator
-from collm_nas.llm.server import serve
+from collm_nas.fake_llm.server import serve
 from collm_nas.report.errors import FRUITLESS, STOPPED, WRONG_INPUT, told_plainly
 from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.conftest import SHARED, options, search_config

@@ -65,12 +65,12 @@ def test_arms_are_configurations_whatever_their_directories_are_called(search, t
 
 def test_personas_and_settings_are_arms_of_their_own(search, tmp_path):
     search("a-seed0", "llm.model.persona=sensible", strategy="collm")
-    search("a-seed1", "llm.model.persona=stupid", "seed=1", strategy="collm")
+    search("a-seed1", "llm.model.persona=random", "seed=1", strategy="collm")
     search("a-seed2", "strategy.candidates=20", "seed=2", strategy="collm")
     search("a-seed3", "constraint_mode=prefilter", "seed=3", strategy="collm")
     found = labels(alone(gathered(tmp_path)))
     assert len(found) == 4
-    assert sum("scripted:stupid" in label and "NOT a language model" in label for label in found)
+    assert sum("scripted:random" in label and "NOT a language model" in label for label in found)
     assert sum("candidates 20" in label for label in found) == 1
     assert sum("constraint mode prefilter" in label for label in found) == 1
 
@@ -222,7 +222,7 @@ def test_arms_of_many_clear_runs_are_told_apart(search, tmp_path):
 
 
 def test_where_nothing_is_within_the_limits_no_mean_is_made_up(search, tmp_path, capsys):
-    search("a", "limits.macs=8e6", "llm.model.persona=stupid", strategy="collm")
+    search("a", "limits.macs=8e6", "llm.model.persona=random", strategy="collm")
     found = alone(gathered(tmp_path))
     rows = compare(found)
     print_comparison(found, rows)

@@ -31,7 +31,7 @@ from collm_nas.llm.counting import estimated_tokens
 from collm_nas.llm.ledger import CallLine, Caps, Ledger, open_calls
 from collm_nas.llm.openai import OPENAI_URL
 from collm_nas.llm.prices import context_length, price
-from collm_nas.llm.scripted import ScriptedChat
+from collm_nas.fake_llm.scripted import ScriptedChat
 
 LIMITS = ("max_completion_tokens", "max_tokens")  # settings that bound an answer, in tokens
 

@@ -17,6 +17,7 @@ MOVED = {
     "recipe.base.": "training.recipe.",
     "recipe.": "training.",
     "hardware.ofa_lookup.": "spaces.mobilenet.ofa_lookup.",
+    "llm.scripted.": "fake_llm.scripted.",
 }  # without `collm_nas.`; the first that a name begins with counts
 
 SORT_CHANNELS = "collm_nas.spaces.mobilenet.supernet.SortChannels"

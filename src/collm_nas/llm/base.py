@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 JSON = Mapping[str, Any]
 
 SCRIPTED = "scripted"  # what the names of stand-ins begin with, in requests and in answers
+PURPOSE_HEADER = "X-Purpose"  # what a call is for; real servers ignore it, fake ones need it
 
 
 @dataclass(frozen=True)

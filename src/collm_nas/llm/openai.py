@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 from annotated_types import Ge, Gt, Le
 
@@ -24,7 +25,16 @@ from collm_nas.core.ranges import Seed, Text
 from collm_nas.llm.address import url_problems
 from collm_nas.llm.advice import LONGEST_WAIT_S, advice
 from collm_nas.llm.answers import name, read_message, read_usage
-from collm_nas.llm.base import JSON, SCRIPTED, ContextFull, LLMUnavailable, Message, Reply, Usage
+from collm_nas.llm.base import (
+    JSON,
+    PURPOSE_HEADER,
+    SCRIPTED,
+    ContextFull,
+    LLMUnavailable,
+    Message,
+    Reply,
+    Usage,
+)
 from collm_nas.llm.counting import estimated_tokens
 from collm_nas.llm.keys import scrub
 from collm_nas.llm.prices import is_private, price
@@ -229,11 +239,12 @@ class OpenAIChat:
         return self.structured == "auto" and format_ != "text"
 
     def _headers(self, request: JSON, purpose: str) -> dict[str, str]:
-        """Name the call to a provider that then answers and charges for it only once."""
-        if self.idempotency_header is None:
-            return {}
-        call = json.dumps([request, purpose], sort_keys=True)
-        return {self.idempotency_header: hashlib.sha256(call.encode()).hexdigest()}
+        """Say what the call is for and, where wanted, name it: it is charged for only once then."""
+        headers = {PURPOSE_HEADER: quote(purpose)}
+        if self.idempotency_header is not None:
+            call = json.dumps([request, purpose], sort_keys=True)
+            headers[self.idempotency_header] = hashlib.sha256(call.encode()).hexdigest()
+        return headers
 
     def _is_final(self, failure: Failure, failures: int) -> bool:
         """Tell whether trying again is without hope; so is a server that never was there."""

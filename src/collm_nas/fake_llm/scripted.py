@@ -7,12 +7,13 @@ language models, so its name goes with every output.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from collm_nas.core.ranges import Seed, Text
-from collm_nas.llm.base import JSON, Message, Reply, Usage
-from collm_nas.llm.personas.base import Space
-from collm_nas.llm.personas.cast import PERSONAS, ask, label, tokens
-from collm_nas.llm.personas.faults import FAULTY
+from collm_nas.fake_llm.faults import FAULTY
+from collm_nas.fake_llm.registry import ask, label, look_up
+from collm_nas.llm.base import JSON, Message, Reply
+from collm_nas.spaces.base import SearchSpace
 
 
 class ScriptedChat:
@@ -28,46 +29,32 @@ class ScriptedChat:
 
     is_language_model = False
 
-    def __init__(self, space: Space, persona: Text = "sensible", seed: Seed = 0) -> None:
+    def __init__(self, space: SearchSpace, persona: Text = "sensible", seed: Seed = 0) -> None:
         if persona in FAULTY:
             raise ValueError(
                 f"llm.model.persona={persona} fails on the way, so it needs a server: "
-                f"python -m collm_nas.llm.server --persona {persona} (see docs/fake-server.md)"
+                f"python -m collm_nas.fake_llm.server --persona {persona} (see docs/fake-server.md)"
             )
-        if persona not in PERSONAS:
-            raise ValueError(
-                f"llm.model.persona must be one of {', '.join(PERSONAS)}, got {persona!r}"
-            )
+        try:
+            self.persona = look_up(persona)
+        except ValueError as error:
+            raise ValueError(f"llm.model.{error}") from error
         self.space = space
-        self.persona = persona
         self.seed = seed
-        self.name = label(persona)
+        self.name = label(self.persona)
         self.settings: JSON = {"model": self.name, "seed": seed}
 
     def complete(
         self, messages: Sequence[Message], *, purpose: str, schema: JSON | None = None
     ) -> Reply:
         """See `ChatModel`. The same question gets the same answer only for the same purpose."""
-        answer = ask(
+        reply = ask(
             self.persona,
             self.space,
             messages,
+            purpose=purpose,
             seed=self.seed,
-            call=purpose,
             schema=schema,
             json_only=schema is not None,
         )
-        reasoning = tokens(answer.reasoning)
-        return Reply(
-            text=answer.text,
-            reasoning=answer.reasoning,
-            finish_reason="refusal" if answer.refused else answer.finish_reason,
-            model=self.name,
-            usage=Usage(
-                input=tokens(*(message.content for message in messages)),
-                output=tokens(answer.text) + reasoning,
-                reasoning=reasoning,
-            ),
-            sent={"seed": self.seed},
-            seed_honoured="yes",
-        )
+        return replace(reply, sent={"seed": self.seed}, seed_honoured="yes")
