@@ -23,8 +23,8 @@ from collm_nas.core.search import Budget, run_search
 from collm_nas.core.strategy import SearchStrategy
 from collm_nas.evaluator.sealed import SealedTest
 from collm_nas.evaluator.tabular import TabularEvaluator
-from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.fake_llm.scripted import ScriptedChat
+from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.iid_llm import IIDLLM

@@ -262,8 +262,8 @@ def test_wandb_offline_keeps_its_run_when_a_search_goes_on(tmp_path):
 
 
 def personas() -> list[str]:
-    from collm_nas.fake_llm.registry import PERSONAS
     from collm_nas.fake_llm.faults import FAULTY
+    from collm_nas.fake_llm.registry import PERSONAS
 
     return [*PERSONAS, *FAULTY]
 

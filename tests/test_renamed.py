@@ -19,6 +19,7 @@ from collm_nas.config.renamed import current_name, with_current_names
         "collm_nas.recipe.augmentation.RandomCrop",
         "collm_nas.recipe.optimizer.SGD",
         "collm_nas.recipe.sampling.Uniform",
+        "collm_nas.llm.scripted.ScriptedChat",
         "collm_nas.strategy.collm.CoLLM",
     ],
 )

@@ -15,8 +15,8 @@ from collm_nas.config.run import Stopped, UserError
 from collm_nas.core.archive import Archive
 from collm_nas.core.problem import Problem
 from collm_nas.core.strategy import Batch, round_rng
-from collm_nas.llm.base import ChatModel, Message
 from collm_nas.fake_llm.scripted import ScriptedChat
+from collm_nas.llm.base import ChatModel, Message
 from tests.conftest import search_config
 
 HERE = "tests.test_roles"

@@ -18,12 +18,12 @@ from collm_nas.core.archive import Archive
 from collm_nas.core.problem import Problem
 from collm_nas.core.search import Budget, run_search
 from collm_nas.evaluator.tabular import TabularEvaluator
+from collm_nas.fake_llm.faults import FAULTY
+from collm_nas.fake_llm.registry import PERSONAS
+from collm_nas.fake_llm.scripted import ScriptedChat
+from collm_nas.fake_llm.sensible import PRIORS
 from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.llm.base import Message, Reply
-from collm_nas.llm.personas.cast import PERSONAS
-from collm_nas.llm.personas.faults import FAULTY
-from collm_nas.llm.personas.prior import PRIORS
-from collm_nas.llm.scripted import ScriptedChat
 from collm_nas.spaces.base import Costs, SearchSpace, Variable
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.asking import batch_schema
@@ -57,9 +57,8 @@ SPACES: dict[str, SearchSpace] = {
     "opaque": NASBench201(names="opaque", order_seed=1),
     "lists": Blocks(),
 }
-GENERATOR = Message("system", "# Generator\nYou work with a Navigator.")
-NAVIGATOR = Message("system", "# Navigator\nYou work with a Generator.")
-LEGAL = ("sensible", "stupid", "thinking", "duplicates_only")
+SYSTEM = Message("system", "You help.")
+LEGAL = ("sensible", "random", "thinking", "duplicates_only")
 ILLEGAL = ("malformed_json", "wrong_lengths", "unknown_operations", "numbers_as_text")
 SILENT = ("empty", "refusal")
 BEST = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
@@ -74,7 +73,7 @@ def any_space(request: pytest.FixtureRequest) -> SearchSpace:
 
 def generate(space: SearchSpace, persona: str, request: str = "Write 8.", seed: int = 0) -> Reply:
     chat = ScriptedChat(space, persona, seed)
-    return chat.complete([GENERATOR, Message("user", request)], purpose="generator/0")
+    return chat.complete([SYSTEM, Message("user", request)], purpose="generator/0")
 
 
 def legal(reply: Reply, space: SearchSpace) -> list[Architecture]:
@@ -83,7 +82,7 @@ def legal(reply: Reply, space: SearchSpace) -> list[Architecture]:
 
 
 def navigate(space: SearchSpace, *turns: str) -> str:
-    messages = [NAVIGATOR, *(Message("user", turn) for turn in turns)]
+    messages = [SYSTEM, *(Message("user", turn) for turn in turns)]
     return ScriptedChat(space).complete(messages, purpose="navigator/0").text
 
 
@@ -149,6 +148,18 @@ def test_thoughts_are_kept_apart_and_hold_an_architecture_that_is_not_proposed(s
     assert len(drafts) == 1
     assert drafts[0] not in legal(reply, space)
     assert 0 < reply.usage.reasoning < reply.usage.output
+
+
+@pytest.mark.parametrize("persona", LEGAL)
+def test_the_purpose_says_what_is_asked_for_whatever_the_prompt_says(persona, space):
+    messages = [Message("system", "You are the Generator."), Message("user", "Write 3.")]
+    chat = ScriptedChat(space, persona)
+
+    def written(purpose: str) -> list[Architecture]:
+        return legal(chat.complete(messages, purpose=purpose), space)
+
+    assert written("navigator/0") == []
+    assert [len(written(f"{role}/0")) for role in ("generator", "llm", "critic")] == [3, 3, 3]
 
 
 # -- the sensible persona --------------------------------------------------------------------
@@ -260,7 +271,7 @@ def test_it_carries_a_search_past_what_random_search_finds(tmp_path):
 
 @pytest.mark.parametrize("persona", ["sensible", "thinking"])
 def test_an_answer_that_must_have_a_schema_is_json_alone(persona, any_space):
-    messages = [GENERATOR, Message("user", "Write 3 architectures.")]
+    messages = [SYSTEM, Message("user", "Write 3 architectures.")]
     chat = ScriptedChat(any_space, persona)
     reply = chat.complete(messages, purpose="g", schema=batch_schema(any_space))
     answer = json.loads(reply.text)
@@ -275,7 +286,7 @@ def test_a_schema_of_one_architecture_and_its_exclusions_are_kept():
     known = [cell for cell in every_cell(space) if PRIORS["nasbench201"].holds(cell)]
     for i in range(5):
         schema = space.schema(exclude=known)
-        reply = chat.complete([GENERATOR], purpose=f"generator/0/{i}", schema=schema)
+        reply = chat.complete([SYSTEM], purpose=f"generator/0/{i}", schema=schema)
         known.append(space.decode(json.loads(reply.text)))
     assert len(set(known)) == 233 + 5
 
@@ -283,7 +294,7 @@ def test_a_schema_of_one_architecture_and_its_exclusions_are_kept():
 def test_a_schema_that_is_not_of_the_space_is_an_error(space):
     schema = {"type": "object", "properties": {"city": {}}, "required": ["city"]}
     with pytest.raises(ValueError, match="no architecture of the space has the JSON schema"):
-        ScriptedChat(space).complete([GENERATOR], purpose="g", schema=schema)
+        ScriptedChat(space).complete([SYSTEM], purpose="g", schema=schema)
 
 
 # -- determinism, labels, arguments ----------------------------------------------------------
@@ -294,10 +305,10 @@ def test_the_same_question_gets_the_same_answer(persona, any_space):
     assert generate(any_space, persona) == generate(any_space, persona)
 
 
-@pytest.mark.parametrize("persona", ["sensible", "stupid", "wrong_lengths", "truncated"])
+@pytest.mark.parametrize("persona", ["sensible", "random", "wrong_lengths", "truncated"])
 def test_another_seed_call_or_message_gets_another_answer(persona, space):
     def ask(seed: int = 0, purpose: str = "generator/0", request: str = "Write 8.") -> str:
-        messages = [GENERATOR, Message("user", request)]
+        messages = [SYSTEM, Message("user", request)]
         return ScriptedChat(space, persona, seed).complete(messages, purpose=purpose).text
 
     answers = [ask(), ask(seed=1), ask(purpose="generator/1"), ask(request="Please write 8.")]
@@ -306,7 +317,8 @@ def test_another_seed_call_or_message_gets_another_answer(persona, space):
 
 def test_answers_do_not_depend_on_the_process():
     code = (
-        "from collm_nas.llm.base import Message; from collm_nas.llm.scripted import ScriptedChat;"
+        "from collm_nas.llm.base import Message;"
+        "from collm_nas.fake_llm.scripted import ScriptedChat;"
         "from collm_nas.spaces.nasbench201.space import NASBench201;"
         "print(ScriptedChat(NASBench201()).complete([Message('user', 'Hi')], purpose='').text)"
     )
@@ -335,8 +347,15 @@ def test_tokens_are_counted_as_a_fourth_of_the_characters(space):
 
 @pytest.mark.parametrize("persona", FAULTY)
 def test_personas_that_fail_on_the_way_need_the_server(persona, space):
-    with pytest.raises(ValueError, match=f"python -m collm_nas.llm.server --persona {persona}"):
+    with pytest.raises(
+        ValueError, match=f"python -m collm_nas.fake_llm.server --persona {persona}"
+    ):
         ScriptedChat(space, persona)
+
+
+def test_a_persona_of_an_older_run_has_todays_name(space):
+    assert ScriptedChat(space, "stupid").name == "scripted:random"
+    assert generate(space, "stupid") == generate(space, "random")
 
 
 def test_an_unknown_persona_is_refused_with_those_there_are(space):

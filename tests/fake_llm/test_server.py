@@ -16,24 +16,31 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from collm_nas.llm.base import Message
+from collm_nas.fake_llm.faults import FAULTS
+from collm_nas.fake_llm.registry import PERSONAS
+from collm_nas.fake_llm.scripted import ScriptedChat
+from collm_nas.fake_llm.server import FakeServer, build_space, main, serve
+from collm_nas.llm.base import PURPOSE_HEADER, Message
 from collm_nas.llm.openai import OpenAIChat
-from collm_nas.llm.personas.cast import PERSONAS
-from collm_nas.llm.personas.faults import FAULTS
-from collm_nas.llm.server import FakeServer, build_space, main, serve
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.asking import batch_schema
 from tests.conftest import ROOT
 
 SPACE = NASBench201()
-SYSTEM = {"role": "system", "content": "# Generator"}
+SYSTEM = {"role": "system", "content": "You help."}
+PURPOSE = {PURPOSE_HEADER: "generator/0"}
 MESSAGES: Any = [SYSTEM, {"role": "user", "content": "Write 3 architectures."}]
 
 
 def client(url: str, timeout: float = 10.0) -> openai.OpenAI:
     http = openai.DefaultHttpx2Client(trust_env=False)
     return openai.OpenAI(
-        base_url=url, api_key="any", max_retries=0, timeout=timeout, http_client=http
+        base_url=url,
+        api_key="any",
+        max_retries=0,
+        timeout=timeout,
+        http_client=http,
+        default_headers=PURPOSE,
     )
 
 
@@ -61,8 +68,8 @@ def raw(url: str, request: bytes) -> bytes:
     return b"".join(parts)
 
 
-def post(url: str, body: bytes, path: str = "/v1/chat/completions", host: str = "localhost") -> Any:
-    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
+def post(url: str, body: bytes, header: str = "X-Purpose: generator/0") -> Any:
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {len(body)}\r\n{header}\r\n\r\n"
     answer = raw(url, head.encode() + body)
     status, _, rest = answer.partition(b"\r\n")
     return int(status.split()[1]), json.loads(rest.partition(b"\r\n\r\n")[2])
@@ -115,7 +122,8 @@ def test_a_hanging_answer_ends_when_the_client_gives_up():
         with pytest.raises(openai.APITimeoutError):
             client(url, timeout=0.3).chat.completions.create(model="any", messages=MESSAGES)
         assert 0.2 < time.monotonic() - start < 3
-        assert client(url).models.list().data[0].id == "scripted:hang"  # others are served
+        with pytest.raises(openai.NotFoundError):  # others are served
+            client(url).embeddings.create(model="any", input="x")
 
 
 def test_a_reset_connection_is_a_reset_and_not_an_orderly_end():
@@ -180,11 +188,25 @@ def test_our_own_client_keeps_thoughts_out_of_the_answer():
     assert reply.usage.reasoning > 0
 
 
+# -- what a call is for ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("purpose", ["navigator/3", "generator/3", "llm/0/1", "my critic\n/é"])
+def test_our_own_client_gets_the_answer_that_the_process_would(purpose, url):
+    messages = [Message("system", "You help."), Message("user", "Write 3 architectures.")]
+    served = OpenAIChat("scripted:sensible", url, None).complete(messages, purpose=purpose)
+    assert served.text == ScriptedChat(SPACE).complete(messages, purpose=purpose).text
+    assert ("# NAVIGATION DIRECTIONS" in served.text) == purpose.startswith("navigator")
+
+
+def test_a_request_that_does_not_say_what_it_is_for_is_refused(url):
+    body = json.dumps({"messages": MESSAGES}).encode()
+    status, answer = post(url, body, header="X-Other: generator/0")
+    assert status == 400
+    assert re.search(r"X-Purpose is missing.*navigator/3", answer["error"]["message"])
+
+
 # -- the protocol ----------------------------------------------------------------------------
-
-
-def test_models_lists_the_persona(url):
-    assert [model.id for model in client(url).models.list()] == ["scripted:sensible"]
 
 
 def test_the_same_request_gets_the_same_answer_from_every_server(url):
@@ -196,41 +218,6 @@ def test_the_same_request_gets_the_same_answer_from_every_server(url):
 def test_another_seed_of_the_request_gets_another_answer(url):
     texts = [ask(url, seed=seed).choices[0].message.content for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
-
-
-def test_n_choices_differ_and_are_all_counted(url):
-    one, three = ask(url), ask(url, n=3)
-    texts = [choice.message.content for choice in three.choices]
-    assert [choice.index for choice in three.choices] == [0, 1, 2]
-    assert len(set(texts)) == 3
-    assert texts[0] == one.choices[0].message.content
-    assert three.usage.completion_tokens == sum(-(-len(text) // 4) for text in texts)
-    assert three.usage.total_tokens == three.usage.prompt_tokens + three.usage.completion_tokens
-
-
-@pytest.mark.parametrize("persona", ["sensible", "thinking", "refusal", "truncated"])
-def test_a_stream_adds_up_to_the_whole_answer(persona):
-    with serve(persona, SPACE) as url:
-        whole = ask(url, n=2)
-        parts: dict[int, dict[str, str]] = {0: {}, 1: {}}
-        finished, usage = {}, None
-        for chunk in ask(url, n=2, stream=True, stream_options={"include_usage": True}):
-            usage = chunk.usage or usage
-            for choice in chunk.choices:
-                for field in ("content", "refusal", "reasoning_content"):
-                    text = getattr(choice.delta, field, None) or ""
-                    told = parts[choice.index]
-                    told[field] = told.get(field, "") + text
-                finished[choice.index] = choice.finish_reason or finished.get(choice.index)
-    for choice in whole.choices:
-        for field, text in parts[choice.index].items():
-            assert text == (getattr(choice.message, field, None) or "")
-        assert finished[choice.index] == choice.finish_reason
-    assert usage == whole.usage
-
-
-def test_a_stream_has_no_usage_unless_asked(url):
-    assert all(chunk.usage is None for chunk in ask(url, stream=True))
 
 
 def test_json_formats_are_kept(url):
@@ -259,11 +246,9 @@ def test_the_limit_on_tokens_counts_thoughts_first():
     assert answer.choices[0].finish_reason == "length"
 
 
-def test_unknown_parameters_developer_messages_and_parts_are_accepted(url):
-    parts = [{"type": "text", "text": "Write 3 "}, {"type": "text", "text": "architectures."}]
-    messages = [{**SYSTEM, "role": "developer"}, {"role": "user", "content": parts}]
+def test_unknown_parameters_are_accepted(url):
     extra = {"extra_body": {"top_k": 20, "thinking": {"type": "enabled"}}, "temperature": 0.6}
-    assert ask(url, messages=messages, **extra).choices == ask(url).choices
+    assert ask(url, **extra).choices == ask(url).choices
 
 
 @pytest.mark.parametrize(
@@ -272,8 +257,6 @@ def test_unknown_parameters_developer_messages_and_parts_are_accepted(url):
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages"),
-        ({"n": 0}, "n"),
-        ({"n": 1000}, "n"),
         ({"seed": "x"}, "seed"),
         ({"max_tokens": -1}, "max_tokens"),
         ({"response_format": {"type": "xml"}}, "response_format"),
@@ -299,32 +282,19 @@ def test_bad_requests_are_refused_in_the_format_of_the_protocol(url, parameters,
 def test_bodies_that_are_no_request_are_refused(url, body):
     status, answer = post(url, body)
     assert status == 400
-    assert answer["error"]["message"].startswith("the body is not")
+    assert answer["error"]["message"].startswith("the body: ")
 
 
 def test_what_is_not_there_is_not_found(url):
     with pytest.raises(openai.NotFoundError, match="there is no POST /v1/embeddings"):
         client(url).embeddings.create(model="any", input="x")
-    assert raw(url, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.0 404")
-    answer = raw(url, b"BREW /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.0 501")
-    assert b"application/json" in answer
-
-
-def test_a_body_without_length_or_too_long_is_refused(url):
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-    assert raw(url, head + b"\r\n").startswith(b"HTTP/1.0 413")
-    assert raw(url, head + b"Content-Length: 99999999999\r\n\r\n").startswith(b"HTTP/1.0 413")
 
 
 # -- this machine only, and clean ends -------------------------------------------------------
 
 
-def test_it_listens_on_loopback_and_answers_to_its_own_name_only(url):
+def test_it_listens_on_loopback(url):
     assert url.startswith("http://127.0.0.1:")
-    status, answer = post(url, b"{}", host="evil.example")
-    assert status == 403
-    assert "its own machine only" in answer["error"]["message"]
 
 
 def test_nothing_listens_after_the_block():
@@ -369,7 +339,14 @@ def test_bad_arguments_end_with_what_to_write_instead(arguments, message, monkey
 
 def test_ctrl_c_ends_the_command_cleanly():
     process = subprocess.Popen(
-        [sys.executable, "-m", "collm_nas.llm.server", "--persona", "stupid", "dataset=cifar100"],
+        [
+            sys.executable,
+            "-m",
+            "collm_nas.fake_llm.server",
+            "--persona",
+            "random",
+            "dataset=cifar100",
+        ],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT / "src"), "PATH": ""},
         stdout=subprocess.PIPE,
@@ -381,8 +358,8 @@ def test_ctrl_c_ends_the_command_cleanly():
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert "scripted:stupid (no language model)" in line
-        assert ask(line.split()[-1]).model == "scripted:stupid"
+        assert "scripted:random (no language model)" in line
+        assert ask(line.split()[-1]).model == "scripted:random"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
     finally:

@@ -26,12 +26,12 @@ from collm_nas.core.archive import Archive
 from collm_nas.core.problem import Metrics
 from collm_nas.core.search import Budget, run_search
 from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.fake_llm.scripted import ScriptedChat
 from collm_nas.llm.base import Usage
 from collm_nas.llm.counting import estimated_tokens
 from collm_nas.llm.ledger import CallLine, Caps, Ledger, open_calls
 from collm_nas.llm.openai import OPENAI_URL
 from collm_nas.llm.prices import context_length, price
-from collm_nas.fake_llm.scripted import ScriptedChat
 
 LIMITS = ("max_completion_tokens", "max_tokens")  # settings that bound an answer, in tokens
 

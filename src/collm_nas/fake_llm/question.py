@@ -1,5 +1,8 @@
-"""What a persona is asked: what a language model gets, and, as rules do not understand prompts,
-the search space and the purpose of the call."""
+"""What a persona is asked.
+
+It is given what a language model is given, the messages and perhaps a JSON schema, and besides,
+as rules do not understand prompts, the search space and the purpose of the call.
+"""
 
 from __future__ import annotations
 

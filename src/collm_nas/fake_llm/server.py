@@ -172,9 +172,7 @@ class Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: int, message: str, param: str | None = None) -> None:
         self._send(status, problem(message, "invalid_request_error", None, param))
 
-    def _send(
-        self, status: int, content: Any, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def _send(self, status: int, content: Any, headers: Mapping[str, str] | None = None) -> None:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
