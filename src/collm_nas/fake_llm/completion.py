@@ -47,6 +47,7 @@ class ChatRequest(TypedDict):
 
 
 REQUEST = TypeAdapter(ChatRequest)
+TEXT: Unstructured = {"type": "text"}
 
 
 class BadRequest(ValueError):

@@ -27,7 +27,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from collm_nas.config.arguments import key_of, node_problems
-from collm_nas.fake_llm.completion import BadRequest, completion, problem, read
+from collm_nas.fake_llm.completion import TEXT, BadRequest, completion, problem, read
 from collm_nas.fake_llm.faults import BEHIND, FAULTY, fault
 from collm_nas.fake_llm.registry import PERSONAS, ask, label, look_up
 from collm_nas.llm.base import PURPOSE_HEADER, Reply
@@ -94,7 +94,7 @@ class FakeServer(ThreadingHTTPServer):
             BadRequest: it is no request, or no architecture has the schema that it demands.
         """
         request = read(body)
-        seed, format_ = request.get("seed"), request.get("response_format") or {"type": "text"}
+        seed, format_ = request.get("seed"), request.get("response_format") or TEXT
         try:
             return ask(
                 self.persona if self.persona in PERSONAS else BEHIND,
@@ -102,7 +102,9 @@ class FakeServer(ThreadingHTTPServer):
                 request["messages"],
                 purpose=purpose,
                 seed=self.seed if seed is None else seed,
-                schema=format_["json_schema"]["schema"] if "json_schema" in format_ else None,
+                schema=format_["json_schema"]["schema"]
+                if format_["type"] == "json_schema"
+                else None,
                 json_only=format_["type"] != "text",
                 max_tokens=request.get("max_completion_tokens") or request.get("max_tokens"),
             )
