@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> None:
     """Read the runs, print the tables, draw the picture."""
     from collm_nas.cli.settings import ComparisonSettings, check
+    from collm_nas.core.printable import say
     from collm_nas.report import comparison
     from collm_nas.report.gathering import gather
     from collm_nas.report.next_command import next_command
@@ -29,9 +30,9 @@ def main(cfg: DictConfig) -> None:
         test = test_accuracy(one.arms[0].runs[0].space(), cfg.table) if cfg.table else None
         comparison.print_comparison(one, comparison.compare(one, test))
     comparison.print_notes(found)
-    print("picture:", comparison.draw(found.comparisons, Path(cfg.picture)))
+    say(f"picture: {comparison.draw(found.comparisons, Path(cfg.picture))}")
     for one in found.comparisons:
-        print(next_command("evaluate.py", run=one.best_run().directory))
+        say(next_command("evaluate.py", run=one.best_run().directory))
 
 
 if __name__ == "__main__":

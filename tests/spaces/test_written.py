@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collm_nas.cli.evaluate.subject import find_subject
-from collm_nas.cli.quoting import with_text_quoted
+from collm_nas.config.quoting import with_text_quoted
 from collm_nas.config.run import UserError
 from collm_nas.core.architecture import InvalidArchitecture
 from collm_nas.spaces.autoformer.space import AutoFormer

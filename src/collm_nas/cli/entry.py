@@ -43,7 +43,7 @@ def start(task: Task, config: str, conf: Path, copied: str = "") -> None:
     import hydra
 
     if copied:
-        from collm_nas.cli.quoting import with_text_quoted
+        from collm_nas.config.quoting import with_text_quoted
 
         sys.argv = with_text_quoted(sys.argv, copied)
     jobs: list[Job] = []

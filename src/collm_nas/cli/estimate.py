@@ -23,6 +23,7 @@ from collm_nas.config.binding import with_models
 from collm_nas.config.run import UserError, build
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.archive import Archive
+from collm_nas.core.printable import one_line, say
 from collm_nas.core.problem import Metrics
 from collm_nas.core.search import Budget, run_search
 from collm_nas.evaluator.cached import CachedEvaluator
@@ -96,6 +97,7 @@ def print_estimate(cfg: DictConfig) -> None:
     """Print the estimate as a table, how long prompts get, and what will not fit."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="Estimate (nothing is spent yet)", title_justify="left")
     for column in ("role", "model", "calls", "tokens in", "tokens out", "USD"):
@@ -103,8 +105,8 @@ def print_estimate(cfg: DictConfig) -> None:
     estimates = estimate(cfg)
     for e in estimates:
         table.add_row(
-            e.role,
-            e.model,
+            Text(one_line(e.role)),
+            Text(one_line(e.model)),
             str(e.calls),
             f"{e.input:,}",
             f"{e.output:,} … {e.most_output:,}",
@@ -116,21 +118,23 @@ def print_estimate(cfg: DictConfig) -> None:
         "reasoning, as long as allowed."
     )
     for e in estimates:
+        role = one_line(e.role)
         limit = "unknown: llm.model.context=…" if e.context is None else f"{e.context:,}"
-        print(
-            f"Longest request of the {e.role}: {e.largest:,} tokens and {e.room:,} for the answer "
+        say(
+            f"Longest request of the {role}: {e.largest:,} tokens and {e.room:,} for the answer "
             f"(context of the model: {limit})."
         )
     print("Caps stop the search for certain: caps.usd, caps.tokens, caps.calls.", flush=True)
     for e in estimates:
         if e.full_at is not None:
             node = model_nodes(with_models(cfg).strategy)[e.role]
-            print(_warning(e, node, "memory_rounds" in cfg.strategy), file=sys.stderr)
+            say(_warning(e, node, "memory_rounds" in cfg.strategy), stream=sys.stderr)
 
 
 def _warning(e: Estimate, node: DictConfig, has_memory: bool) -> str:
     assert e.context is not None
     assert e.full_at is not None
+    role, model = one_line(e.role), one_line(e.model)
     ways = [f"a model that reads {e.largest + e.room:,} tokens at once"]
     if e.room and (left := e.context - e.largest) >= e.room // 4:
         limit = next(key for key in LIMITS if node.get(key))
@@ -139,7 +143,7 @@ def _warning(e: Estimate, node: DictConfig, has_memory: bool) -> str:
     if has_memory and (rounds := e.full_at - 3) > 0:
         ways.append(f"a shorter memory (strategy.memory_rounds={rounds})")
     return (
-        f"WARNING: the dialogue of the {e.role} outgrows {e.model}: its {e.context:,} tokens are "
+        f"WARNING: the dialogue of the {role} outgrows {model}: its {e.context:,} tokens are "
         f"full in round {e.full_at}, and the search will stop there. Before it starts, choose "
         f"{', or '.join(ways)}."
     )

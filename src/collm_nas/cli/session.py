@@ -25,6 +25,7 @@ from collm_nas.config.run import Fruitless, Stopped, UserError, build, environme
 from collm_nas.core.architecture import Architecture, NothingFeasible
 from collm_nas.core.archive import Archive, OtherSearch, RoundLine
 from collm_nas.core.files import Journal, write_atomically
+from collm_nas.core.printable import say
 from collm_nas.core.problem import (
     Cautious,
     CountsImages,
@@ -86,7 +87,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         evaluator = parts.evaluator.evaluator
         cautions = evaluator.cautions if isinstance(evaluator, Cautious) else ()
         for caution in cautions:
-            print(f"WARNING: {caution}.", file=sys.stderr)
+            say(f"WARNING: {caution}.", stream=sys.stderr)
         start = time.monotonic()
         stopped, finished = _search(cfg, run_dir, parts)
         totals = parts.ledger.totals()
@@ -228,7 +229,7 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
     """Search until the end or a stop; return why it ended and whether it is finished."""
     archive, done = parts.archive, len(parts.archive.evaluated())
     if done and cfg.report == "full":
-        print(f"continuing {run_dir}: {len(archive.rounds)} rounds, {done} evaluations are done")
+        say(f"continuing {run_dir}: {len(archive.rounds)} rounds, {done} evaluations are done")
     settings = OmegaConf.to_container(cfg, resolve=True)
     seen = snapshots(archive, parts.ledger.totals, parts.evaluator.protocol)
     logger: SearchLogger = build(cfg.logger, run_dir=run_dir, past=seen[1:], config=settings)
@@ -300,7 +301,7 @@ def _report(run_dir: Path, result: dict[str, Any], parts: Parts, extent: str) ->
     """Write `result.json`; in full also draw pictures, print the table and name the files."""
     write_atomically(run_dir / "result.json", json.dumps(result, indent=2, ensure_ascii=False))
     if extent == "line":
-        print(summary_line(result, run_dir))
+        say(summary_line(result, run_dir))
         return
     best = result["best"]
     spelling = ""
@@ -318,4 +319,4 @@ def _report(run_dir: Path, result: dict[str, Any], parts: Parts, extent: str) ->
             picture = run_dir / "front.png"
             pictures.append(pareto.draw(parts.problem, parts.archive, picture, title))
     files = [run_dir / name for name in FILES if (run_dir / name).exists()]
-    print("files:", *files, *pictures, sep="\n  ")
+    say("files:", *(f"  {path}" for path in [*files, *pictures]))

@@ -8,6 +8,7 @@ spreadsheet would run. Files of a run keep it all; whatever shows it, asks here 
 from __future__ import annotations
 
 import unicodedata
+from typing import TextIO
 
 KEPT = "\n\t"
 FORMULA = ("=", "+", "-", "@")  # how a cell begins that Excel, Calc and Sheets compute
@@ -20,9 +21,19 @@ def printable(text: str) -> str:
     return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in text)
 
 
+def one_line(text: str) -> str:
+    """Return one line of printable text, for a cell of a table or an entry of a list."""
+    return printable(" ".join(text.split()))
+
+
+def say(*lines: object, stream: TextIO | None = None) -> None:
+    """Print what may hold names or texts that others chose."""
+    print(*(printable(str(line)) for line in lines), sep="\n", file=stream, flush=True)
+
+
 def spreadsheet_cell(text: str) -> str:
     """Return one line of printable text that a spreadsheet shows and does not compute."""
-    line = printable(" ".join(text.split()))
+    line = one_line(text)
     return f"'{line}" if line.startswith(FORMULA) else line
 
 

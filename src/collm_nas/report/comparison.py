@@ -16,6 +16,7 @@ from textwrap import fill
 from typing import Any
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.printable import caption, one_line, say
 from collm_nas.report.gathering import Arm, Comparison, Gathered
 from collm_nas.report.uncertainty import LEVEL
 
@@ -65,18 +66,19 @@ def print_comparison(found: Comparison, rows: Sequence[Row]) -> None:
     """Print the table of a comparison, and what it does and does not show."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from collm_nas.report.pictures import in_words
 
     title = f"{found.problem}: after {found.evaluations} evaluations each"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(one_line(title), "table.title"), title_justify="left")
     table.add_column("arm", overflow="fold")
     for column in (
         "runs",
         f"best {in_words(found.objective)} (%)",
         f"{LEVEL}% interval of the mean",
     ):
-        table.add_column(column)
+        table.add_column(Text(one_line(column)))
     sealed = all(isnan(row.test) for row in rows)
     if not sealed:
         table.add_column("test accuracy (%)")
@@ -84,20 +86,24 @@ def print_comparison(found: Comparison, rows: Sequence[Row]) -> None:
         interval = "one run" if isnan(row.low) else f"{row.low:.2f} … {row.high:.2f}"
         test = [] if sealed else [_with_spread(row.test, row.test_spread)]
         table.add_row(
-            row.arm.label, _runs(row), _with_spread(row.mean, row.spread), interval, *test
+            Text(one_line(row.arm.label)),
+            _runs(row),
+            _with_spread(row.mean, row.spread),
+            interval,
+            *test,
         )
     Console(file=sys.stdout, markup=False).print(table)
-    print(*_meaning(found, rows), sep="\n")
+    say(*_meaning(found, rows))
 
 
 def print_notes(found: Gathered) -> None:
     """Print why there are several tables, and which runs were not counted, each with the reason."""
     if found.separated:
-        print(found.separated)
+        say(found.separated)
     if found.left_out:
         print("not counted:")
     for run in found.left_out:
-        print(f"  {run.directory}: {run.reason}")
+        say(f"  {one_line(str(run.directory))}: {run.reason}")
 
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> Path:
@@ -115,9 +121,9 @@ def draw(comparisons: Sequence[Comparison], path: Path) -> Path:
     panels = figure.subfigures(1, len(comparisons), squeeze=False)[0]
     for panel, found in zip(panels, comparisons, strict=True):
         axes = panel.add_subplot(
-            title=fill(found.problem, 60),
+            title=caption(fill(found.problem, 60)),
             xlabel="evaluations",
-            ylabel=f"best {in_words(found.objective)} (%)",
+            ylabel=caption(f"best {in_words(found.objective)} (%)"),
         )
         _draw_arms(axes, found)
         panel.legend(loc="outside lower center", frameon=False, fontsize="small")
@@ -136,14 +142,16 @@ def _draw_arms(axes: Any, found: Comparison) -> None:
         steps, curves = 1 + np.flatnonzero(some), curves[:, some]
         mean, spread = np.nanmean(curves, axis=0), np.nanstd(curves, axis=0)
         label = f"{arm.label} ({len(arm.runs)} run{'s' * (len(arm.runs) > 1)})"
-        axes.plot(steps, mean, label=fill(label, 80))
+        axes.plot(steps, mean, label=caption(fill(label, 80)))
         axes.fill_between(steps, mean - spread, mean + spread, alpha=0.15)
         if len(mean):
             ends.append(mean[-1])
             floors.append(mean[len(mean) // 10])
     for label, run in found.short:
         curve = run.best_so_far()
-        axes.plot(range(1, len(curve) + 1), curve, "--", label=fill(f"{label}: unfinished", 80))
+        axes.plot(
+            range(1, len(curve) + 1), curve, "--", label=caption(fill(f"{label}: unfinished", 80))
+        )
     if ends:
         low, high = min(floors), max(ends)
         margin = 0.2 * (high - low) + 0.1
@@ -151,7 +159,7 @@ def _draw_arms(axes: Any, found: Comparison) -> None:
 
 
 def _meaning(found: Comparison, rows: Sequence[Row]) -> list[str]:
-    lines = [found.cut]
+    lines = [one_line(found.cut)]
     if len(rows) > 1 and any(len(_known(row.values)) < 2 for row in rows):
         lines.append("An arm of one run says nothing of what its other seeds would give.")
     same = [row.arm.label for row in rows[1:] if not row.apart]
@@ -160,7 +168,7 @@ def _meaning(found: Comparison, rows: Sequence[Row]) -> list[str]:
             f"These {len(same) + 1} arms cannot be told apart by their means (permutation test "
             f"over runs, {100 - LEVEL}%, Bonferroni):"
         )
-        lines += [f"  {label}" for label in [rows[0].arm.label, *same]]
+        lines += [f"  {one_line(label)}" for label in [rows[0].arm.label, *same]]
     return lines
 
 

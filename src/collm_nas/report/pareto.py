@@ -83,7 +83,9 @@ def draw(problem: Problem, archive: Archive, path: Path, title: str) -> Path:
     cost = problem.minimised[0]
     figure = Figure(SIZE, layout="constrained")
     axes = figure.add_subplot(
-        title=caption(title), xlabel=in_words(cost), ylabel=f"{in_words(problem.objective)} (%)"
+        title=caption(title),
+        xlabel=caption(in_words(cost)),
+        ylabel=f"{in_words(problem.objective)} (%)",
     )
     for records, size, color, label in [
         (archive.evaluated(), 10, GREY, "candidates"),

@@ -48,7 +48,7 @@ def _against_cost(archive: Archive, path: Path, title: str) -> Path:
     figure = Figure(SIZE, layout="constrained")
     axes = figure.add_subplot(
         title=title,
-        xlabel=f"{in_words(cost)} (millions)",
+        xlabel=caption(f"{in_words(cost)} (millions)"),
         ylabel=f"{in_words(archive.objective)} (%)",
     )
     for verdict, color, label in [

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from collm_nas.config.run import UserError
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.printable import say
 from collm_nas.evaluator.sealed import SealedTest
 from collm_nas.report.evaluations import keep
 from collm_nas.report.stored import StoredRun
@@ -48,5 +49,5 @@ def evaluate(run: StoredRun, rank: int, table: str | None) -> None:
     path = keep(run.directory, found)
     print(json.dumps(space.encode(record.arch)))
     for name, value in metrics.items():
-        print(f"  {name:14} {value:,.10g}")
-    print(f"selected on {run.archive.objective}; written to {path}")
+        say(f"  {name:14} {value:,.10g}")
+    say(f"selected on {run.archive.objective}; written to {path}")

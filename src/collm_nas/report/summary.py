@@ -94,8 +94,7 @@ def summary_line(result: Mapping[str, Any], run_dir: Path) -> str:
     if cautions := result["cautions"]:
         found += f" (WARNING: {'; '.join(cautions)})"
     rank = f", rank {best['rank']:,}" if "rank" in best else ""
-    why = printable(result["stopped"])
-    return f"{run_dir}: {found}{rank}, {result['evaluations']} evaluations ({why})"
+    return f"{run_dir}: {found}{rank}, {result['evaluations']} evaluations ({result['stopped']})"
 
 
 def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:

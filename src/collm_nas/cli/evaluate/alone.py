@@ -22,6 +22,7 @@ from collm_nas.cli.evaluate.subject import Subject
 from collm_nas.config.run import Stopped, UserError, build, open_run
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.cache import cache_dir
+from collm_nas.core.printable import say
 from collm_nas.core.problem import Metrics
 from collm_nas.data.base import ImageData, SplitName
 from collm_nas.data.pixels import pixel_format
@@ -113,7 +114,7 @@ def evaluate_trained(
         "weights": [str(bench.measurement.weights.path) for bench in benches],
         "protocol": benches[0].protocol.name,
     }
-    print("written to", keep(subject.directory, entry))
+    say(f"written to {keep(subject.directory, entry)}")
     return found
 
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from collm_nas.cli.evaluate.bench import Bench, build_bench
 from collm_nas.cli.evaluate.subject import Subject
 from collm_nas.config.run import UserError
+from collm_nas.core.printable import say
 from collm_nas.report.evaluations import FILE, read
 from collm_nas.report.uncertainty import told_apart, written
 from collm_nas.spaces.stand_alone import OneNetwork
@@ -60,7 +61,7 @@ def candidates(cfg: DictConfig, subject: Subject) -> list[Candidate]:
         if Path(path).exists():
             benches.append((kind, f"{kind}, seed {seed}", build_bench(cfg, one, path)))
         else:
-            print(f"{kind}, seed {seed}: {path} is gone; it cannot ship")
+            say(f"{kind}, seed {seed}: {path} is gone; it cannot ship")
     return [
         Candidate(
             kind, label, bench, bench.accuracy(subject.arch, bench.validation)["val_accuracy"]

@@ -16,6 +16,7 @@ from collm_nas.cli.evaluate.bench import Bench
 from collm_nas.cli.evaluate.latency import latency_ms
 from collm_nas.cli.evaluate.subject import Subject
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.printable import say
 from collm_nas.core.problem import amount
 from collm_nas.evaluator.protocol import METRICS
 from collm_nas.report.evaluations import keep
@@ -46,7 +47,7 @@ def evaluate_inherited(
     rows = [row(label, arch, subject.space, bench, seeds) for label, arch in archs.items()]
     meaning = [*explain(bench, seeds), *_near_chance(bench, rows)]
     print_rows(rows, bench)
-    print(*meaning, *indistinct(rows, bench.counted("test")), sep="\n")
+    say(*meaning, *indistinct(rows, bench.counted("test")))
     entry = {
         "mode": "inherit",
         **asdict(rows[0]),
@@ -56,7 +57,7 @@ def evaluate_inherited(
         "meaning": meaning,
         **bench.describe(),
     }
-    print("written to", keep(subject.directory, entry))
+    say(f"written to {keep(subject.directory, entry)}")
     return rows
 
 

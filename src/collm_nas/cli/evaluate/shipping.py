@@ -13,6 +13,7 @@ from torch import Tensor
 from collm_nas.cli.evaluate.bench import Bench
 from collm_nas.cli.evaluate.candidates import Candidate
 from collm_nas.cli.evaluate.subject import Subject, official_node
+from collm_nas.core.printable import say
 from collm_nas.evaluator.protocol import METRICS
 from collm_nas.export.onnx import OPSET, save_onnx
 from collm_nas.export.package import CONFIG, WEIGHTS, Preprocessing, save_subnet
@@ -99,4 +100,4 @@ def print_files(folder: Path, differences: Mapping[str, float]) -> None:
         (PROGRAM, "for torch.export.load"),
     ):
         checked = f"; differs by {differences[name]:.1e} at most" if name in differences else ""
-        print(f"{folder / name}: {use}{checked}")
+        say(f"{folder / name}: {use}{checked}")

@@ -17,6 +17,7 @@ from typing import Any
 from collm_nas.cli.evaluate.bench import Bench
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import write_atomically
+from collm_nas.core.printable import say
 from collm_nas.core.problem import Evaluator
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.report.trust import Agreement, Calibration, Trust, agreement, draw, tau
@@ -125,7 +126,7 @@ def _write(trust: Trust, bench: Bench, archs: Sequence[Architecture], directory:
     }
     write_atomically(path, json.dumps(content, indent=2))
     _print(trust, bench)
-    print("files:", path, picture, sep="\n  ")
+    say("files:", f"  {path}", f"  {picture}")
 
 
 def _print(trust: Trust, bench: Bench) -> None:
