@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from operator import le
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn, NotRequired, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, NotRequired, overload
 
 from typing_extensions import TypedDict
 
 from collm_nas.core.architecture import Architecture, Value
 from collm_nas.core.files import Journal
 from collm_nas.core.problem import Metrics
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Verdict = Literal["feasible", "infeasible", "duplicate", "invalid", "skipped", "failed"]
 
@@ -269,6 +272,34 @@ class Archive:
     def score(self, record: Record) -> float:
         """Return the objective of an evaluated record."""
         return record.metrics[self.objective]
+
+    def to_frame(self) -> DataFrame:
+        """Return a table with a row for each candidate, oldest first.
+
+        The columns are round, verdict, arch, each metric, reason, text and protocol.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise ImportError("a table needs pandas: pip install 'collm-nas[notebook]'") from error
+        return DataFrame(
+            [
+                {
+                    "round": round_.index,
+                    "verdict": record.verdict,
+                    "arch": record.arch,
+                    **record.metrics,
+                    "reason": record.reason,
+                    "text": record.text,
+                    "protocol": record.protocol,
+                }
+                for round_ in self.rounds
+                for record in round_.records
+            ]
+        )
 
     def _add(self, line: RoundLine) -> None:
         place = len(self.rounds)

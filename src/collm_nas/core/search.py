@@ -33,7 +33,7 @@ class Budget:
     """
 
     evaluations: Count
-    rounds: Count
+    rounds: Count = 1000
     target: MaybeInfinite = math.inf
     idle_rounds: Count = 20
 
