@@ -16,7 +16,7 @@ from collm_nas.cli import session
 from collm_nas.cli.estimate import print_estimate
 from collm_nas.config.quoting import quoted, shell_quoted
 from collm_nas.core.printable import encodable, one_line, printable, say
-from collm_nas.llm.server import serve
+from collm_nas.fake_llm.server import serve
 from collm_nas.report.gathering import gather
 from collm_nas.report.next_command import next_command
 from collm_nas.spaces.nasbench201.space import NASBench201
