@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collm_nas.cli.entry import start
+from collm_nas.cli.entry import Done, start
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> Done:
     """Take the settings of the run, evaluate, report."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
     check(cfg, EvaluationSettings)
     cfg = with_settings_of_run(cfg)
     command.run(cfg)
-    print(command.next_step(cfg, HydraConfig.get().overrides.task))
+    return Done(next=command.next_step(cfg, HydraConfig.get().overrides.task))
 
 
 if __name__ == "__main__":

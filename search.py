@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collm_nas.cli.entry import start
+from collm_nas.cli.entry import Done, start
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def main(cfg: DictConfig) -> Path | None:
+def main(cfg: DictConfig) -> Done:
     """Compose, build, run, report."""
     from collm_nas.cli import session
     from collm_nas.cli.compose import choose_llm, choose_run_dir, recorded, with_other_model
@@ -26,10 +26,10 @@ def main(cfg: DictConfig) -> Path | None:
         from collm_nas.cli.estimate import print_estimate
 
         print_estimate(cfg)
-        return None
+        return Done()
     run_dir = choose_run_dir(cfg)
-    session.run(with_other_model(cfg), run_dir)
-    return run_dir
+    result = session.run(with_other_model(cfg), run_dir)
+    return Done(run_dir, session.next_step(cfg, run_dir, result))
 
 
 if __name__ == "__main__":

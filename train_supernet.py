@@ -8,21 +8,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collm_nas.cli.entry import start
+from collm_nas.cli.entry import Done, start
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> Done:
     """Compose, build, train, report."""
+    from hydra.core.hydra_config import HydraConfig
+
     from collm_nas.cli.compose import choose_training_dir
     from collm_nas.cli.settings import SupernetSettings, check
 
     check(cfg, SupernetSettings)
     from collm_nas.cli import training_run as training
 
-    training.run(cfg, choose_training_dir(cfg))
+    run_dir = choose_training_dir(cfg)
+    result = training.run(cfg, run_dir)
+    return Done(run_dir, training.next_step(HydraConfig.get().overrides.task, result))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
-    Task = Callable[[DictConfig], Path | None]
+    Task = Callable[[DictConfig], "Done"]
 
 INTERRUPTED, JOBS_FAILED = 130, 4  # exit codes
+
+
+class Done(NamedTuple):
+    """What a command leaves: the directory of its results, and lines that say what to type next."""
+
+    directory: Path | None = None
+    next: str = ""
 
 
 class Job(NamedTuple):
@@ -35,7 +42,7 @@ def start(task: Task, config: str, conf: Path, copied: str = "") -> None:
     """Run `task` with the config that the command line asks for, once or for each job of a sweep.
 
     Args:
-        task: returns the directory of its results, if it has one.
+        task: what the command does.
         config: the name of a file in `conf`.
         copied: a key whose value may be copied from elsewhere, in another notation than Hydra's.
     """
@@ -55,8 +62,11 @@ def start(task: Task, config: str, conf: Path, copied: str = "") -> None:
 
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             jobs.append(_job(task, cfg, " ".join(HydraConfig.get().overrides.task)))
-        else:
-            jobs.append(Job("", _told(task, cfg, []), 0))
+            return
+        done = _told(task, cfg, [])
+        jobs.append(Job("", done.directory, 0))
+        if done.next:
+            print(done.next)
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name=config)(run)()
@@ -70,7 +80,7 @@ def start(task: Task, config: str, conf: Path, copied: str = "") -> None:
         _tell_sweep(jobs)
 
 
-def _told(task: Task, cfg: DictConfig, interrupts: list[int]) -> Path | None:
+def _told(task: Task, cfg: DictConfig, interrupts: list[int]) -> Done:
     """Run `task`, which an interrupt reaches as an exception: it still says what it found."""
     from collm_nas.report.errors import told_plainly
 
@@ -80,7 +90,7 @@ def _told(task: Task, cfg: DictConfig, interrupts: list[int]) -> Path | None:
 
     signal.signal(signal.SIGINT, interrupt)
     try:
-        with told_plainly():
+        with told_plainly(partial(_again, cfg)):
             return task(cfg)
     except KeyboardInterrupt:
         _end_at_once()
@@ -89,12 +99,26 @@ def _told(task: Task, cfg: DictConfig, interrupts: list[int]) -> Path | None:
         signal.signal(signal.SIGINT, _end_at_once)
 
 
+def _again(cfg: DictConfig, directory: Path | None) -> str:
+    """Write the command that continues what is in `directory`."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from collm_nas.report.next_command import next_command
+
+    hydra = HydraConfig.get()
+    script, typed = f"{hydra.job.config_name}.py", list(hydra.overrides.task)
+    if directory is None or "run_dir" not in cfg:
+        return next_command(script, *typed)
+    others = [override for override in typed if not override.startswith("run_dir=")]
+    return next_command(script, *others, run_dir=directory)
+
+
 def _job(task: Task, cfg: DictConfig, overrides: str) -> Job:
     """Run one job of a sweep, whose failure does not end the others; an interrupt does."""
     print(f"== {overrides}", flush=True)
     interrupts: list[int] = []
     try:
-        return Job(overrides, _told(task, cfg, interrupts), 0)
+        return Job(overrides, _told(task, cfg, interrupts).directory, 0)
     except SystemExit as end:
         if interrupts:
             raise
@@ -108,18 +132,14 @@ def _job(task: Task, cfg: DictConfig, overrides: str) -> Job:
 
 def _tell_sweep(jobs: list[Job]) -> None:
     """Name what failed and how to go on; end with an exit code that says whether all is well."""
-    import json
-    import shlex
+    from collm_nas.report.next_command import next_command
 
     failed = [job for job in jobs if job.status]
-    done = [str(job.directory) for job in jobs if job.directory]
+    done = [job.directory for job in jobs if job.directory]
     for job in failed:
         print(f"failed (exit status {job.status}): {job.overrides}", file=sys.stderr)
     if done:
-        runs = shlex.quote(f"runs={json.dumps(done)}")
-        print(
-            f"{len(done)} of {len(jobs)} jobs are done. Compare them:\n  python compare.py {runs}"
-        )
+        print(f"{len(done)} of {len(jobs)} jobs are done.\n{next_command('compare.py', runs=done)}")
     if failed:
         sys.stdout.flush()
         sys.exit(JOBS_FAILED)

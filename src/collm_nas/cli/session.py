@@ -46,6 +46,7 @@ from collm_nas.logger.base import SearchLogger, snapshots
 from collm_nas.report import pareto
 from collm_nas.report.console import Progress, Silent
 from collm_nas.report.integrity import check_files, read_result
+from collm_nas.report.next_command import evaluation_of, next_command
 from collm_nas.report.ranking import ranked
 from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
 from collm_nas.spaces.base import SearchSpace
@@ -112,7 +113,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         if parts.archive.evaluated() or finished:
             _report(run_dir, result, parts, cfg.report)
     if not finished:
-        raise Stopped(f"{stopped}\nThe same command continues {run_dir}.")
+        raise Stopped(stopped, run_dir)
     _refuse_unreadable(parts.archive, run_dir)
     return result
 
@@ -154,6 +155,13 @@ def _refuse_unreadable(archive: Archive, run_dir: Path) -> None:
         f"in {len(archive.rounds)} rounds the model wrote not one architecture. Its last answer: "
         f"{last.reason}.{begins}\nAll of them, whole: {run_dir / 'llm_calls.jsonl'}"
     )
+
+
+def next_step(cfg: DictConfig, run_dir: Path, result: Mapping[str, Any]) -> str:
+    """Say what to type after a finished search: its best evaluated, or else runs compared."""
+    if result["best"] and (found := evaluation_of(cfg, run_dir)):
+        return found
+    return next_command("compare.py", runs=[run_dir if cfg.run_dir else run_dir.parent])
 
 
 def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
@@ -256,8 +264,10 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
                 cfg.constraint_mode,
                 on_round,
             )
-        except (NothingFeasible, OtherSearch, DataUnavailable, BrokenImage) as error:
+        except (NothingFeasible, OtherSearch) as error:
             raise UserError(str(error)) from error
+        except (DataUnavailable, BrokenImage) as error:
+            raise UserError(str(error), run_dir) from error
         except ContextFull as stop:
             return f"{stop}{_shorter_memory(cfg, len(archive.rounds))}", False
         except (CapReached, LLMUnavailable) as stop:

@@ -26,12 +26,13 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from collm_nas.config.run import Stopped, UserError, build, environment, open_run
 from collm_nas.core.cache import cache_dir
 from collm_nas.core.files import write_atomically
-from collm_nas.data.base import ImageData
+from collm_nas.data.base import BrokenImage, ImageData
 from collm_nas.data.check import check_classes
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.protocol import protocol
 from collm_nas.evaluator.supernet import calibration_view
+from collm_nas.report.next_command import next_command
 from collm_nas.report.uncertainty import LEVEL, near_chance, written
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.download import WeightsUnavailable
@@ -76,13 +77,15 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             network = build_supernet(job.space)
             phases = run_phases(job, network)
         except Interrupted:
-            raise Stopped(f"interrupted; the same command continues {run_dir}") from None
+            raise Stopped("interrupted", run_dir) from None
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"not enough memory: {error}\nLower recipe.batch_size, searchspace.resolution or "
                 "recipe.resolutions, or the number of subnets of a step; or train with more "
                 "devices (trainer.devices). Then repeat the command with another run_dir=…"
             ) from error
+        except BrokenImage as error:
+            raise UserError(str(error), run_dir) from error
         except (Diverged, ValueError, FileNotFoundError, WeightsUnavailable) as error:
             raise UserError(str(error)) from error
         weights = run_dir / "supernet.safetensors"
@@ -99,6 +102,20 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             write_atomically(run_dir / "result.json", json.dumps(result, indent=2))
             _tell(result)
         return result
+
+
+def next_step(typed: Sequence[str], result: Mapping[str, Any]) -> str:
+    """Say what to type after a training; nothing in the processes that only help.
+
+    Args:
+        typed: the overrides of this command, which the next one keeps where it knows them.
+    """
+    if _rank():
+        return ""
+    of_a_search = ("searchspace", "data", "experiment")
+    shared = tuple(f"{key}{end}" for key in of_a_search for end in "=.")
+    kept = [override for override in typed if override.startswith(shared)]
+    return next_command("search.py", *kept, supernet=result["supernet"])
 
 
 def build_job(cfg: DictConfig, run_dir: Path) -> Job:
@@ -292,4 +309,3 @@ def _tell(result: Mapping[str, Any]) -> None:
     for caution in result["cautions"]:
         print(f"WARNING: {caution}.")
     print(f"weights: {result['supernet']} ({os.path.getsize(result['supernet']) / 1e6:.1f} MB)")
-    print(f"search with them: python search.py … supernet={result['supernet']}")

@@ -33,7 +33,15 @@ ORIGINS = {
 
 
 class UserError(Exception):
-    """Something the user can mend. The message says what was wrong, where, and what to do."""
+    """Something the user can mend. The message says what was wrong, where, and what to do.
+
+    Args:
+        directory: that holds what is done, if the same command continues once that is mended.
+    """
+
+    def __init__(self, message: str, directory: Path | None = None) -> None:
+        super().__init__(message)
+        self.directory = directory
 
 
 class Fruitless(Exception):
@@ -41,7 +49,17 @@ class Fruitless(Exception):
 
 
 class Stopped(Exception):
-    """The search stopped before its end. The message says why; the same command continues it."""
+    """A search or a training stopped before its end, and the same command continues it.
+
+    Args:
+        why: in words.
+        directory: that holds what is done.
+    """
+
+    def __init__(self, why: str, directory: Path) -> None:
+        super().__init__(f"{why}\nThe same command continues {directory}.")
+        self.why = why
+        self.directory = directory
 
 
 def build(node: DictConfig, **runtime: Any) -> Any:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from omegaconf import DictConfig
+
 from collm_nas.config.quoting import quoted, shell_quoted
 
 
@@ -15,6 +19,24 @@ def next_command(script: str, *arguments: str, **settings: object) -> str:
     """
     typed = [f"{key}={_written(value)}" for key, value in settings.items() if value is not None]
     return "next: " + " ".join(map(shell_quoted, ["python", script, *typed, *arguments]))
+
+
+def evaluation_of(cfg: DictConfig, run_dir: Path, table: str | None = None) -> str:
+    """Write the command that evaluates the best of a search.
+
+    It is empty where that cannot be done: accuracies were predicted, or looked up in a table that
+    has no test accuracies.
+
+    Args:
+        cfg: the settings of the search.
+        table: one that has some; None: the one that was searched, if that is not the embedded one.
+    """
+    evaluator = str(cfg.evaluator.get("_target_"))
+    if evaluator.startswith("collm_nas.evaluator.supernet."):
+        return next_command("evaluate.py", run=run_dir)
+    if table := table or cfg.evaluator.get("table"):
+        return next_command("evaluate.py", run=run_dir, table=table)
+    return ""
 
 
 def _written(value: object) -> str:

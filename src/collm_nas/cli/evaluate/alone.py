@@ -140,7 +140,7 @@ def train_alone(
         with open_run(own, directory, FIXED, training.RESULTS):
             path = _train(own, one, directory, start)
     except Interrupted:
-        raise Stopped(f"interrupted; the same command continues {directory}") from None
+        raise Stopped("interrupted", directory) from None
     except (Diverged, torch.OutOfMemoryError) as error:
         raise UserError(str(error)) from error
     return build_bench(cfg, one, str(path))
