@@ -42,8 +42,7 @@ def choose_llm(cfg: DictConfig) -> DictConfig:
 
     choice = choose()
     print(f"llm=auto: using llm={choice}")
-    overrides = [o for o in HydraConfig.get().overrides.task if not o.startswith("llm=")]
-    return compose("search", [*overrides, f"llm={choice}", f"choices.llm={choice}"])
+    return compose("search", [*_typed(but="llm"), f"llm={choice}", f"choices.llm={choice}"])
 
 
 def with_other_model(cfg: DictConfig) -> DictConfig:
@@ -55,9 +54,9 @@ def with_other_model(cfg: DictConfig) -> DictConfig:
     if cfg.continue_with is None:
         return cfg
     if isinstance(name := cfg.continue_with, str):  # an option by its name
-        typed = [o for o in HydraConfig.get().overrides.task if not o.startswith("continue_with=")]
+        typed = [*_typed(but="continue_with"), f"llm@continue_with={name}"]
         try:
-            node = compose("search", [*typed, f"llm@continue_with={name}"]).continue_with
+            node = compose("search", typed).continue_with
         except HydraException as error:
             raise UserError(f"continue_with={name}: there is no such llm. {error}") from error
     else:
@@ -68,6 +67,12 @@ def with_other_model(cfg: DictConfig) -> DictConfig:
         for role in changed.strategy.get("models") or {}:
             changed.strategy.models[role] = node.model
     return changed
+
+
+def _typed(but: str) -> list[str]:
+    """List the overrides of this command, except that of a key; Hydra's own, too."""
+    overrides = HydraConfig.get().overrides
+    return [o for o in (*overrides.hydra, *overrides.task) if not o.startswith(f"{but}=")]
 
 
 def uses_llm(cfg: DictConfig) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -20,16 +22,21 @@ def near_matches(overrides: Sequence[str], conf: Path, config: str) -> list[str]
 
     Args:
         overrides: the command's arguments, e.g. `["budgt.evaluations=50"]`.
-        conf: the directory of the configuration.
+        conf: the directory of the configuration; others may be in `hydra.searchpath`.
     """
-    groups = {path.name: _options(path) for path in conf.iterdir() if path.is_dir()}
+    search_path = [o for o in overrides if o.startswith("hydra.searchpath=")]
+    groups: dict[str, set[str]] = {}
+    for folder in (conf, *_folders(search_path)):
+        for path in folder.iterdir():
+            if path.is_dir():
+                groups.setdefault(path.name, set()).update(p.stem for p in path.glob("*.yaml"))
     pairs = [o.partition("=")[::2] for o in overrides if "=" in o and not o.startswith("hydra.")]
     options = {key: value.split(",") for key, value in pairs if _group(key) in groups}
     chosen = {k: [v for v in vs if v in groups[_group(k)]] for k, vs in options.items()}
     first = {key: values[0] for key, values in chosen.items() if values}
-    known = {*groups, *_keys_of(conf, config, first)}
+    known = {*groups, *_keys_of(conf, config, search_path, first)}
     for key, value in ((k, v) for k, vs in chosen.items() for v in vs[1:]):
-        known |= _keys_of(conf, config, {**first, key: value})
+        known |= _keys_of(conf, config, search_path, {**first, key: value})
     hints = []
     for key, _ in pairs:
         if key[0] not in "+~" and key not in known:
@@ -41,8 +48,16 @@ def near_matches(overrides: Sequence[str], conf: Path, config: str) -> list[str]
     return hints
 
 
-def _options(group: Path) -> set[str]:
-    return {path.stem for path in group.glob("*.yaml")}
+def _folders(search_path: Sequence[str]) -> Iterator[Path]:
+    """Find what `hydra.searchpath` names, a package (pkg://) or a folder (file://)."""
+    for override in OverridesParser.create().parse_overrides(list(search_path)):
+        for place in override.value():
+            kind, _, name = str(place).partition("://")
+            if kind == "pkg":
+                spec = find_spec(name)
+                yield from map(Path, spec.submodule_search_locations or () if spec else ())
+            elif kind == "file" and Path(name).is_dir():
+                yield Path(name)
 
 
 def _group(key: str) -> str:
@@ -65,12 +80,15 @@ def _hint(start: str, word: str, known: set[str]) -> list[str]:
     return [f"{start}{word}: did you mean {start}{near[0]}?"] if near else []
 
 
-def _keys_of(conf: Path, config: str, options: Mapping[str, str]) -> set[str]:
+def _keys_of(
+    conf: Path, config: str, search_path: Sequence[str], options: Mapping[str, str]
+) -> set[str]:
     """Return all dotted keys of a config; none if the options do not go together."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
         try:
-            composed = compose(config, [f"{key}={value}" for key, value in options.items()])
+            chosen = [f"{key}={value}" for key, value in options.items()]
+            composed = compose(config, [*search_path, *chosen])
         except HydraException:
             return set()
     return {*_keys("", OmegaConf.to_container(composed, resolve=False))}
