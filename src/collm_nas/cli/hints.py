@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,11 +26,7 @@ def near_matches(overrides: Sequence[str], conf: Path, config: str) -> list[str]
         conf: the directory of the configuration; others may be in `hydra.searchpath`.
     """
     search_path = [o for o in overrides if o.startswith("hydra.searchpath=")]
-    groups: dict[str, set[str]] = {}
-    for folder in (conf, *_folders(search_path)):
-        for path in folder.iterdir():
-            if path.is_dir():
-                groups.setdefault(path.name, set()).update(p.stem for p in path.glob("*.yaml"))
+    groups = _options(conf, search_path)
     pairs = [o.partition("=")[::2] for o in overrides if "=" in o and not o.startswith("hydra.")]
     options = {key: value.split(",") for key, value in pairs if _group(key) in groups}
     chosen = {k: [v for v in vs if v in groups[_group(k)]] for k, vs in options.items()}
@@ -48,16 +45,19 @@ def near_matches(overrides: Sequence[str], conf: Path, config: str) -> list[str]
     return hints
 
 
-def _folders(search_path: Sequence[str]) -> Iterator[Path]:
-    """Find what `hydra.searchpath` names, a package (pkg://) or a folder (file://)."""
+def _options(conf: Path, search_path: Sequence[str]) -> dict[str, set[str]]:
+    """List the options of each group, in `conf` and in what `hydra.searchpath` names."""
+    folders = [conf]
     for override in OverridesParser.create().parse_overrides(list(search_path)):
-        for place in override.value():
+        places = override.value()
+        for place in places if isinstance(places, list) else []:
             kind, _, name = str(place).partition("://")
-            if kind == "pkg":
-                spec = find_spec(name)
-                yield from map(Path, spec.submodule_search_locations or () if spec else ())
-            elif kind == "file" and Path(name).is_dir():
-                yield Path(name)
+            spec = find_spec(name) if kind == "pkg" else None
+            folders += map(Path, spec.submodule_search_locations or () if spec else [name])
+    options: defaultdict[str, set[str]] = defaultdict(set)
+    for file in (file for folder in folders for file in folder.glob("*/*.yaml")):
+        options[file.parent.name].add(file.stem)
+    return options
 
 
 def _group(key: str) -> str:
