@@ -103,12 +103,12 @@ def module_in(name: str) -> str:
 
 
 def is_allowed(path: Path, name: str, by_text: bool) -> bool:
-    """Spaces name their supernets by text: to import them would load torch for every search.
+    """Spaces name their supernets and tables by text: a search shall load what it needs alone.
 
     What configs of older versions named is told by text, too.
     """
-    to_supernet = part(path) == "spaces" and name.endswith(".supernet")
-    return by_text and (to_supernet or module_of(path) == "collm_nas.config.renamed")
+    own = part(path) == "spaces" and name.endswith((".supernet", ".tables"))
+    return by_text and (own or module_of(path) == "collm_nas.config.renamed")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -119,6 +119,18 @@ def test_a_room_knows_only_those_that_it_may(path):
     may = MAY_IMPORT[part(path)]
     foreign = {n for n in names if not {n, n.split(".")[0]} & {part(path), *may}}
     assert not foreign, f"{sorted(foreign)} may not be imported here"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_concrete_space_is_known_in_its_own_package_alone(path):
+    """All others ask the space or its supernet, and a config says which class it is."""
+    if module_of(path) == "collm_nas.config.renamed":  # names that older configs have
+        return
+    own = path.parent.name
+    packages = {p.parent.name for p in (PACKAGE / "spaces").glob("*/__init__.py")}
+    names = {tuple(n.split(".")[:3]) for n, _ in edges(path)}
+    foreign = {p for p in packages - {own} if ("collm_nas", "spaces", p) in names}
+    assert not foreign, f"{sorted(foreign)}: make it a hook of the space or its supernet"
 
 
 def test_no_files_import_each_other_in_a_circle():

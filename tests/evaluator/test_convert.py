@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas.evaluator.tables import Split, TableError, read_table
-from collm_nas.evaluator.tables.convert import convert, main
-from collm_nas.evaluator.tables.table import all_keys, name_of
+from collm_nas.spaces.benchmark import Split, TableError, read_table
+from collm_nas.spaces.nasbench201.cells import all_keys, name_of
+from collm_nas.spaces.nasbench201.convert import convert, main
 from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.evaluator.benchmark_files import OFFICIAL, SRC, needs_shared, official_folder, rows_of
 
@@ -105,7 +105,7 @@ def test_a_killed_conversion_leaves_no_target(tmp_path: Path) -> None:
     fifo.unlink()
     os.mkfifo(fifo)
     target = tmp_path / "t.csv"
-    command = [sys.executable, "-m", "collm_nas.evaluator.tables.convert", "--partial"]
+    command = [sys.executable, "-m", "collm_nas.spaces.nasbench201.convert", "--partial"]
     environment = {**os.environ, "PYTHONPATH": SRC}
     with subprocess.Popen([*command, str(folder), str(target)], env=environment) as process:
         deadline = time.monotonic() + 30

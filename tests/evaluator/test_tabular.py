@@ -12,10 +12,10 @@ from hydra import compose, initialize_config_dir
 
 from collm_nas.config.run import build
 from collm_nas.core.problem import EvaluationFailed
-from collm_nas.evaluator.tables import Standing
 from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.evaluator.tabular_select_on_test import SelectOnTestEvaluator
 from collm_nas.spaces.base import Costs, SearchSpace, Variable
+from collm_nas.spaces.benchmark import Standing
 from collm_nas.spaces.nasbench201.space import NASBench201, parse_cell_string
 from tests.evaluator.benchmark_files import (
     BEST,
@@ -71,7 +71,7 @@ def test_a_named_seed_reads_that_seed_alone(seed: int) -> None:
             if row[column]:
                 assert evaluator.evaluate(arch) == {"val_accuracy": float(row[column])}
             else:
-                with pytest.raises(EvaluationFailed, match=rf"seed {seed}\) of \|"):
+                with pytest.raises(EvaluationFailed, match=rf"seed {seed}\) of .*\|"):
                     evaluator.evaluate(arch)
 
 
@@ -116,7 +116,7 @@ class Gates(SearchSpace):
 
 
 def test_another_search_space_is_refused() -> None:
-    with pytest.raises(ValueError, match="need searchspace=nasbench201, got searchspace=gates"):
+    with pytest.raises(ValueError, match="searchspace=nasbench201, got searchspace=gates"):
         TabularEvaluator(Gates())
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas.evaluator.tables.table import all_keys, name_of
-from collm_nas.hardware.table import TableCosts
+from collm_nas.spaces.nasbench201.cells import all_keys, name_of
 from collm_nas.spaces.nasbench201.space import NASBench201, parse_cell_string
+from collm_nas.spaces.nasbench201.table_costs import TableCosts
 
 ROOT = Path(__file__).parents[2]
 LATENCIES = (

@@ -39,7 +39,6 @@ from collm_nas.core.search import Budget, run_search
 from collm_nas.core.strategy import SearchStrategy
 from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cached import CachedEvaluator
-from collm_nas.evaluator.tables import Benchmark
 from collm_nas.llm.base import CapReached, ChatModel, ContextFull, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger
 from collm_nas.logger.base import SearchLogger, snapshots
@@ -50,6 +49,7 @@ from collm_nas.report.next_command import evaluation_of, next_command
 from collm_nas.report.ranking import ranked
 from collm_nas.report.summary import STAND_IN, print_summary, summarise, summary_line
 from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.benchmark import Benchmark
 
 # what results depend on: it may not change between two visits of a run
 FIXED = (

@@ -16,6 +16,7 @@ MOVED = {
     "supernet.alone.": "spaces.stand_alone.",
     "recipe.base.": "training.recipe.",
     "recipe.": "training.",
+    "hardware.table.": "spaces.nasbench201.table_costs.",
     "hardware.ofa_lookup.": "spaces.mobilenet.ofa_lookup.",
     "llm.scripted.": "fake_llm.scripted.",
 }  # without `collm_nas.`; the first that a name begins with counts

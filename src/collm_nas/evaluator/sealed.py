@@ -1,4 +1,4 @@
-"""Test accuracies of NAS-Bench-201, opened after a search by the commands that report on it.
+"""Test accuracies of a benchmark, opened after a search by the commands that report on it.
 
 A search never holds this object, so nothing it does can depend on a test accuracy.
 """
@@ -6,15 +6,15 @@ A search never holds this object, so nothing it does can depend on a test accura
 from __future__ import annotations
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.evaluator.tables import Standing, read_table
 from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.benchmark import Standing, read_table
 
 
 class SealedTest:
     """Looks test accuracies up, the mean over the training seeds.
 
     Args:
-        space: `NASBench201`; its data set is the one that is read.
+        space: one with a benchmark (`SearchSpace.tables`).
         table: a file or folder with test accuracies, as docs/nasbench201.md lists them. The
             embedded table (`None`) has none: the error says which have.
         partial: accept a table that lacks cells.

@@ -14,7 +14,7 @@ class SelectOnTestEvaluator(TabularEvaluator):
     """`TabularEvaluator` of the test split, under a name that cannot be overlooked in a config.
 
     Args:
-        space: `NASBench201`; its data set is the one that is read.
+        space: one with a benchmark (`SearchSpace.tables`).
         table: a file or folder with test accuracies, as docs/nasbench201.md lists them.
         partial: accept a table that lacks cells.
 

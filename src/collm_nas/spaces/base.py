@@ -53,6 +53,7 @@ class SearchSpace(ABC):
 
     name: ClassVar[str]
     supernet: ClassVar[str] = ""  # "module:Class" of its weight-sharing network, if it has one
+    tables: ClassVar[str] = ""  # "module:function" that reads the accuracies of all, if known
     num_classes: int  # what the networks tell apart; spaces with a supernet set it
 
     # What was published of such spaces, by the names that `arch=` takes.

@@ -68,6 +68,7 @@ class NASBench201(SearchSpace):
 
     name = "nasbench201"
     supernet = "collm_nas.spaces.nasbench201.supernet:CellSupernet"
+    tables = "collm_nas.spaces.nasbench201.tables:read"
 
     def __init__(
         self,

@@ -17,15 +17,11 @@ from annotated_types import MinLen
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.problem import Metrics
 from collm_nas.core.ranges import Text
-from collm_nas.evaluator.tables.columns import read_columns, suffix_of
-from collm_nas.evaluator.tables.table import (
-    TableError,
-    all_keys,
-    as_benchmark,
-    keys_by_name,
-    name_of,
-)
 from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.benchmark import TableError
+from collm_nas.spaces.nasbench201.cells import all_keys, keys_by_name, name_of
+from collm_nas.spaces.nasbench201.columns import read_columns, suffix_of
+from collm_nas.spaces.nasbench201.space import NASBench201
 
 
 class TableCosts:
@@ -43,7 +39,9 @@ class TableCosts:
     def __init__(
         self, space: SearchSpace, table: Text, columns: Annotated[Sequence[Text], MinLen(1)]
     ) -> None:
-        self.space = as_benchmark(space)
+        if not isinstance(space, NASBench201):
+            raise ValueError(f"hardware=table is for searchspace=nasbench201, got {space.name}")
+        self.space = space
         path = Path(table).expanduser()
         if not suffix_of(path):
             raise TableError(f"{path} is no table of costs: expected a CSV or Parquet file")

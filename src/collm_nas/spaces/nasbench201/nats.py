@@ -17,14 +17,8 @@ from statistics import fmean
 from typing import Any
 
 from collm_nas.core.unpickling import load
-from collm_nas.evaluator.tables.table import (
-    Quantity,
-    TableError,
-    check_percentages,
-    keys_by_name,
-    mean_accuracy,
-    name_of,
-)
+from collm_nas.spaces.benchmark import TableError, check_percentages, mean_accuracy
+from collm_nas.spaces.nasbench201.cells import Quantity, keys_by_name, name_of
 
 SUFFIX = ".pickle.pbz2"
 EPOCHS = "200"  # the API's `hp`; its default, "12", is a short training that nobody reports

@@ -1,6 +1,6 @@
 """Turn the official files of NATS-Bench into one small table, once.
 
-    python -m collm_nas.evaluator.tables.convert NATS-tss-v1_0-3ffb9-simple nasbench201.csv.xz
+    python -m collm_nas.spaces.nasbench201.convert NATS-tss-v1_0-3ffb9-simple nasbench201.csv.xz
 
 The target holds everything that a search or a report reads, in about 1 MB instead of 1.3 GB, and is
 read in a fifth of a second. It appears whole or not at all.
@@ -19,7 +19,9 @@ from typing import IO, Any
 from rich.progress import track
 
 from collm_nas.core.files import replacing
-from collm_nas.evaluator.tables.columns import (
+from collm_nas.spaces.benchmark import Split, TableError
+from collm_nas.spaces.nasbench201.cells import CELLS, SEEDS, Quantity
+from collm_nas.spaces.nasbench201.columns import (
     OPENERS,
     PARQUET,
     PREFIXES,
@@ -27,8 +29,7 @@ from collm_nas.evaluator.tables.columns import (
     accuracy_column,
     suffix_of,
 )
-from collm_nas.evaluator.tables.nats import ENTRIES, Cell, read_cells
-from collm_nas.evaluator.tables.table import CELLS, SEEDS, Quantity, Split, TableError
+from collm_nas.spaces.nasbench201.nats import ENTRIES, Cell, read_cells
 
 SPLITS: tuple[Split, ...] = ("valid", "test")
 COSTS = {"flops_m": 6, "params_m": 6, "latency_s": 6, "train_time_s": 2}  # decimals
@@ -112,7 +113,7 @@ def _write_parquet(part: Path, target: Path, rows: Sequence[Mapping[str, Any]]) 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m collm_nas.evaluator.tables.convert",
+        prog="python -m collm_nas.spaces.nasbench201.convert",
         description="Turn the official NATS-Bench files of NAS-Bench-201 into one small table.",
     )
     parser.add_argument("source", type=Path, help="folder NATS-tss-…-simple or file *.pickle.pbz2")

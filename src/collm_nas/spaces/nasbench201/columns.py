@@ -14,14 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from collm_nas.evaluator.tables.table import (
-    Quantity,
-    Split,
-    TableError,
-    check_percentages,
-    keys_by_name,
-    mean_accuracy,
-)
+from collm_nas.spaces.benchmark import Split, TableError, check_percentages, mean_accuracy
+from collm_nas.spaces.nasbench201.cells import Quantity, keys_by_name
 
 OPENERS: dict[str, Any] = {".csv": open, ".csv.xz": lzma.open, ".csv.gz": gzip.open}
 PARQUET = ".parquet"
