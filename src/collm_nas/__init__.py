@@ -6,6 +6,7 @@ for: a search without networks needs no torch.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -33,12 +34,16 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"collm_nas.{_HOMES[name]}"), name)
 
 
-def load_subnet(folder: str | PathLike[str]) -> Subnet:
+def load_subnet(folder: str | PathLike[str], spaces: Collection[str] = ()) -> Subnet:
     """Read a subnet that `python evaluate.py mode=export` wrote, ready to classify on the CPU.
+
+    Args:
+        spaces: packages of your own whose search spaces may be built, e.g. `["my_nas"]`. Files
+            name classes, and those of other packages than this one and these are refused.
 
     Raises:
         WrongPackage: a file is missing, damaged, or does not fit the other.
     """
     from collm_nas.export import package  # torch, which most of this package does without
 
-    return package.load_subnet(Path(folder))
+    return package.load_subnet(Path(folder), spaces)

@@ -112,7 +112,10 @@ def edited(folder: Path, tmp_path: Path, **changes: Any) -> Path:
     [
         ({"format": "else"}, "does not describe a subnet"),
         ({"architecture": {"ops": "x"}}, "architecture: "),
-        ({"space": {"_target_": "os.system", "command": "true"}}, "'os.system' is none of"),
+        (
+            {"space": {"_target_": "os.system", "command": "true"}},
+            r"'os\.system' is none of ",
+        ),
         ({"space": {"_target_": "collm_nas.spaces.base.resolve"}}, "space: "),
         ({"space": {"_target_": "collm_nas.spaces.base.Variable"}}, "is no search space"),
     ],

@@ -2,14 +2,14 @@
 
 The JSON names the space with its arguments and the architecture as people write it, so that the
 network is rebuilt by this package; and how an image becomes the network's input, so that other
-programs need nothing else. Nothing is unpickled, and only classes of `collm_nas.spaces` are
-looked up by name.
+programs need nothing else. Nothing is unpickled, and of what the JSON names only search spaces of
+this package, and of those packages that the caller trusts, are built.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -31,7 +31,7 @@ from collm_nas.spaces.supernet import build_supernet
 
 FORMAT = "collm-nas subnet 1"
 WEIGHTS, CONFIG = "subnet.safetensors", "subnet.json"
-SPACES = "collm_nas.spaces."
+OURS = "collm_nas.spaces"  # a package of search spaces
 
 
 class WrongPackage(ValueError):
@@ -111,14 +111,18 @@ def save_subnet(
     write_atomically(folder / CONFIG, json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def load_subnet(folder: Path) -> Subnet:
+def load_subnet(folder: Path, spaces: Collection[str] = ()) -> Subnet:
     """Read what `save_subnet` wrote; the network is on the CPU, in evaluation mode.
+
+    Args:
+        spaces: packages whose search spaces may be built beside those of this one. They are
+            imported, so name only what you would import yourself.
 
     Raises:
         WrongPackage: a file is missing, damaged, or does not fit the other.
     """
     info = _read_config(folder)
-    space = _build_space(folder, info["space"])
+    space = _build_space(folder, info["space"], (OURS, *spaces))
     try:
         arch = space.decode(info["architecture"])
         weights = load_file(folder / WEIGHTS)
@@ -152,11 +156,15 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return info
 
 
-def _build_space(folder: Path, node: Mapping[str, Any]) -> SearchSpace:
-    """Build the space; names from outside `collm_nas.spaces` are refused, unread."""
+def _build_space(folder: Path, node: Mapping[str, Any], trusted: Sequence[str]) -> SearchSpace:
+    """Build the space; names from outside the trusted packages are refused, unread."""
     target = current_name(str(node.get("_target_", "")))
-    if not target.startswith(SPACES):
-        raise WrongPackage(f"{folder / CONFIG}: space: {target!r} is none of {SPACES}*")
+    if not target.startswith(tuple(f"{package}." for package in trusted)):
+        package = target.partition(".")[0]
+        raise WrongPackage(
+            f"{folder / CONFIG}: space: {target!r} is none of {', '.join(trusted)}. If it is a "
+            f"search space that you trust: load_subnet(folder, spaces=[{package!r}])"
+        )
     try:
         kind = resolve_name(target)
         arguments = {key: value for key, value in node.items() if key != "_target_"}

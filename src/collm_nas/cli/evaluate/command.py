@@ -47,10 +47,11 @@ def next_step(cfg: DictConfig, typed: Sequence[str]) -> str:
         case "export":
             from collm_nas.cli.evaluate.subject import find_subject
 
-            folder = find_subject(cfg).directory / "export"
-            return next_command(
-                "-c", f"import collm_nas; print(collm_nas.load_subnet({str(folder)!r}))"
-            )
+            subject = find_subject(cfg)
+            package = type(subject.space).__module__.partition(".")[0]
+            trusted = "" if package == "collm_nas" else f", spaces=[{package!r}]"
+            words = f"{str(subject.directory / 'export')!r}{trusted}"
+            return next_command("-c", f"import collm_nas; print(collm_nas.load_subnet({words}))")
         case "supernet_report":
             shared = tuple(f"{key}{end}" for key in OF_A_SEARCH for end in "=.")
             return next_command("search.py", *(o for o in typed if o.startswith(shared)))
