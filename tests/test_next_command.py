@@ -142,3 +142,11 @@ def test_an_interrupted_training_prints_what_continues_it(tmp_path):
     assert done.returncode == 0, done.stderr
     assert printed(done.stdout)[0] == "search.py"
     assert (tmp_path / "a=b" / "supernet.safetensors").exists()
+
+
+def test_what_pip_installed_is_named_as_it_is_typed(monkeypatch):
+    from collm_nas.report.next_command import next_command
+
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/collm-search", "strategy=random"])
+    assert next_command("train_supernet.py", "seed=1") == "next: collm-train seed=1"
+    assert next_command("-c", "print(1)") == "next: python -c 'print(1)'"

@@ -38,16 +38,18 @@ class Job(NamedTuple):
     status: int
 
 
-def start(task: Task, config: str, conf: Path, copied: str = "") -> None:
+def start(task: Task, config: str, copied: str = "") -> None:
     """Run `task` with the config that the command line asks for, once or for each job of a sweep.
 
     Args:
         task: what the command does.
-        config: the name of a file in `conf`.
+        config: the name of a file in conf/.
         copied: a key whose value may be copied from elsewhere, in another notation than Hydra's.
     """
     signal.signal(signal.SIGINT, _end_at_once)
     import hydra
+
+    from collm_nas.core.checkout import conf_dir
 
     if copied:
         from collm_nas.config.quoting import with_text_quoted
@@ -68,6 +70,7 @@ def start(task: Task, config: str, conf: Path, copied: str = "") -> None:
         if done.next:
             print(done.next)
 
+    conf = conf_dir()
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name=config)(run)()
     except SystemExit as end:
@@ -107,6 +110,7 @@ def _again(cfg: DictConfig, directory: Path | None) -> str:
 
     hydra = HydraConfig.get()
     script, typed = f"{hydra.job.config_name}.py", list(hydra.overrides.task)
+    typed = [o for o in hydra.overrides.hydra if o.startswith("hydra.searchpath=")] + typed
     if directory is None or "run_dir" not in cfg:
         return next_command(script, *typed)
     others = [override for override in typed if not override.startswith("run_dir=")]

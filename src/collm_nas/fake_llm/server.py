@@ -27,6 +27,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from collm_nas.config.arguments import key_of, node_problems
+from collm_nas.core.checkout import conf_dir
 from collm_nas.fake_llm.completion import TEXT, BadRequest, completion, problem, read
 from collm_nas.fake_llm.faults import BEHIND, FAULTY, fault
 from collm_nas.fake_llm.registry import PERSONAS, ask, label, look_up
@@ -36,7 +37,7 @@ from collm_nas.spaces.base import SearchSpace
 HOST = "127.0.0.1"
 COMPLETIONS = "/v1/chat/completions"
 KNOWN = (*PERSONAS, *FAULTY)
-SPACES = Path("conf/searchspace")
+SPACES = conf_dir() / "searchspace"
 ABOUT = "A fake server of the OpenAI chat protocol: personas instead of language models."
 
 
@@ -210,8 +211,7 @@ def build_space(option: str, settings: Sequence[str]) -> SearchSpace:
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in SPACES.glob("*.yaml")))
         raise ValueError(
-            f"--searchspace {option}: {path} does not exist; there are: {known or 'none here'}. "
-            f"Run this in the project's directory, or name a YAML file."
+            f"--searchspace {option}: {path} does not exist. Name a YAML file, or one of {known}"
         )
     try:
         node = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(settings)))

@@ -19,6 +19,7 @@ from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock, Timeout
 
+from collm_nas.core.checkout import typed
 from collm_nas.core.files import publish
 from collm_nas.llm.weights import Weights, known_weights, models_dir, sha256_of
 
@@ -163,7 +164,7 @@ def main() -> None:
         target = fetch(weights, models_dir())
     except FetchFailed as error:
         sys.exit(str(error))
-    print(f"{target}\nUse it: python search.py llm=local llm.model.path={weights.name}")
+    print(f"{target}\nUse it: {typed('search.py')} llm=local llm.model.path={weights.name}")
 
 
 if __name__ == "__main__":

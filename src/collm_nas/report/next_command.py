@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from collm_nas.config.quoting import quoted, shell_quoted
+from collm_nas.core.checkout import typed
 
 
 def next_command(script: str, *arguments: str, **settings: object) -> str:
@@ -17,8 +18,8 @@ def next_command(script: str, *arguments: str, **settings: object) -> str:
         arguments: as they are typed, e.g. `mode=export`.
         settings: whose values are quoted where the grammar of overrides or a shell asks for it.
     """
-    typed = [f"{key}={_written(value)}" for key, value in settings.items() if value is not None]
-    return "next: " + " ".join(map(shell_quoted, ["python", script, *typed, *arguments]))
+    settled = [f"{key}={_written(value)}" for key, value in settings.items() if value is not None]
+    return " ".join(["next:", typed(script), *map(shell_quoted, [*settled, *arguments])])
 
 
 def evaluation_of(cfg: DictConfig, run_dir: Path, table: str | None = None) -> str:

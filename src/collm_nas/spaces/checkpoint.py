@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from collm_nas.core.checkout import typed
 from collm_nas.core.files import write_atomically
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.supernet import OfficialWeights, Supernet, build_supernet, supernet_class
@@ -239,9 +240,9 @@ def _how_to_get(path: Path, space: SearchSpace) -> str:
     if published := official_weights(space):
         return (
             f"{message} The published weights of {space.identity} are {published}. Put that file "
-            "there, or train your own supernet: python train_supernet.py"
+            f"there, or train your own supernet: {typed('train_supernet.py')}"
         )
     return (
         f"{message} No weights are published for {space.identity}: train your own supernet with "
-        "python train_supernet.py"
+        f"{typed('train_supernet.py')}"
     )

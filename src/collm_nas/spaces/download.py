@@ -27,6 +27,7 @@ from rich.progress import (
 )
 
 from collm_nas.core.cache import cache_dir
+from collm_nas.core.checkout import typed
 from collm_nas.core.files import publish
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.checkpoint import official_weights
@@ -56,7 +57,7 @@ def supernet_file(supernet: str, space: SearchSpace) -> Path:
     """
     if supernet != "official":
         return Path(supernet).expanduser()
-    train_command = f"python train_supernet.py searchspace={space.name}"
+    train_command = f"{typed('train_supernet.py')} searchspace={space.name}"
     weights = official_weights(space)
     if weights is None:
         raise WeightsUnavailable(
@@ -180,5 +181,6 @@ def _instructions(
         f"{again}put it there under this name (the environment variable COLLM_CACHE chooses "
         f"another directory); or train a supernet of your own: {train_command}\n"
         "What runs without: experiment=digits_demo, and with a folder of photographs spos_small, "
-        "ofa_small and autoformer_small, e.g. python train_supernet.py experiment=digits_demo"
+        "ofa_small and autoformer_small, e.g. "
+        f"{typed('train_supernet.py')} experiment=digits_demo"
     )
