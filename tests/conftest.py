@@ -11,8 +11,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from collm_nas.config.arguments import key_of, problems
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.arguments import key_of, problems
 from collm_nas.core.problem import Limit, Metrics, Problem
 from collm_nas.hardware.closed_form import ClosedForm
 from collm_nas.llm.base import JSON, Message, Reply

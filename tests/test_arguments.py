@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import pytest
 from annotated_types import Ge, Le, MinLen
 
-from collm_nas.config.arguments import key_of, node_problems
+from collm_nas.core.arguments import checked, key_of, node_problems
 from collm_nas.core.ranges import Count, MaybeInfinite, Share, Text
+from collm_nas.core.search import Budget
+from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.llm.ledger import Caps
+from collm_nas.llm.openai import OpenAIChat
+from collm_nas.spaces.mobilenet.space import MobileNet
+from collm_nas.spaces.nasbench201.space import NASBench201
+from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.training.optimizer import SGD
 
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]
@@ -75,6 +85,20 @@ class Wider(Caps):
     name: Text = "x"
 
 
+class Unlabelled(Protocol):
+    """A protocol that cannot be asked whether something fits it."""
+
+    def draw(self) -> int: ...
+
+
+@checked
+class SelfMade:
+    """What a user writes in a notebook."""
+
+    def __init__(self, space: object, repeats: Count, rule: Unlabelled | None = None) -> None:
+        self.repeats = repeats
+
+
 @pytest.fixture(autouse=True)
 def named(monkeypatch):
     import sys
@@ -98,7 +122,7 @@ def named(monkeypatch):
         ("rate", {"a": -1}, "rate.a must be at least 0, got -1"),
         ("rate", "1e-3", "rate must be a number or a mapping, got '1e-3' (a text"),
         ("rate", [], "rate must be a number or a mapping, got []"),
-        ("target", math.nan, "target must be over -inf, got nan"),
+        ("target", math.nan, "target must be at least 0, got nan"),
         ("how", "", "how must be 'fast' or 'slow', got ''"),
         ("name", 5, "name must be text, got 5 (in quotes it is text"),
         ("name", "", "name must be text, not empty, got ''"),
@@ -166,3 +190,45 @@ def test_a_target_that_names_nothing_is_told(target):
 def test_a_missing_argument_is_told_unless_the_program_gives_it():
     (problem,) = node_problems({"_target_": f"{__name__}.Example"})
     assert problem.told("space") == "space is not set: space=…"
+
+
+@pytest.mark.parametrize("value", [5, "x", [], {}, {"a": 1}, True, math.nan])
+def test_an_object_is_needed_where_one_is_declared(value):
+    node = {"_target_": f"{__name__}.SelfMade", "space": 1, "repeats": 1, "rule": value}
+    (problem,) = node_problems(node)
+    assert problem.told("rule").startswith("rule must be a node with a `_target_`, got ")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [("count", "must be a whole number, got {"), ("sizes", "must be a list, got {")],
+)
+def test_an_object_is_refused_where_none_can_be(setting, told):
+    (problem,) = check(**{setting: {"_target_": f"{__name__}.Fair"}})
+    assert problem.startswith(f"{setting} {told}")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: NASBench201("cifar11"), "NASBench201: dataset must be 'cifar10', 'cifar100' or "),
+        (lambda: MobileNet(width=-1), "MobileNet: width must be over 0, got -1"),
+        (lambda: ShuffleNet(repeats=0), "ShuffleNet: repeats must be a list, got 0"),
+        (lambda: SelfMade(None, 0), "SelfMade: repeats must be at least 1, got 0"),
+        (lambda: SelfMade(None, repeats="3"), "SelfMade: repeats must be a whole number, got '3'"),
+        (lambda: TabularEvaluator(NASBench201(), seed=5), "TabularEvaluator: seed must be 777, "),
+        (lambda: OpenAIChat("", retries=-1), "OpenAIChat: model must be text, not empty, got ''"),
+        (lambda: SGD(decay="some"), "SGD: decay must be 'all', 'weights', "),
+        (lambda: Budget(0, -1), "Budget: rounds must be at least 1, got -1"),
+    ],
+)
+def test_a_program_is_told_the_same(make, told):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        make()
+
+
+def test_a_program_may_give_objects_and_keeps_its_own_errors():
+    assert SelfMade(object(), np.int64(3), Fair()).repeats == 3
+    with pytest.raises(TypeError, match="repeats"):
+        SelfMade(object())
+    assert inspect.signature(SelfMade).parameters.keys() == {"space", "repeats", "rule"}

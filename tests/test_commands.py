@@ -98,6 +98,32 @@ def test_all_that_a_search_lacks_is_told_at_once(tmp_path):
     assert "again to continue" not in told.stderr
 
 
+def test_all_that_a_training_lacks_is_told_at_once(tmp_path):
+    lacking = {
+        f"data.root={tmp_path}/images": f"ImageNet is not in {tmp_path}/images: there is no train",
+        f"+recipe.phases.0.init_from={tmp_path}/w.pth": "recipe.phases[0].init_from must be offic",
+        "trainer=gpu": "trainer: ",
+        "logger=wandb": "logger=wandb: there is no login. Log in (wandb login), or ",
+    }
+    settings = ["searchspace=mobilenet", f"run_dir={tmp_path}/run", *lacking]
+    nobody = {"HOME": str(tmp_path), "CUDA_VISIBLE_DEVICES": "", "COLLM_CACHE": str(tmp_path)}
+    refused = run("train_supernet.py", *settings, **nobody)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    for told in lacking.values():
+        assert told in refused.stderr
+    assert not (tmp_path / "run" / "phases").exists()
+
+
+def test_an_evaluation_checks_the_settings_of_its_mode():
+    typed = ["arch=spos_readme", "searchspace=shufflenet", "data.root=x"]
+    wrong = ["recipe.batch_size=abc", "evaluator.changes.images=-1", "pace.log_every_steps=0"]
+    refused = run("evaluate.py", *typed, "mode=retrain", "recipe=spos_retrain", *wrong)
+    assert refused.returncode == 2
+    for key in ("recipe.batch_size", "evaluator.changes.images"):
+        assert f"{key} must be" in refused.stderr
+
+
 def test_a_space_without_an_evaluator_is_told_the_ways_out(tmp_path):
     own = ["searchspace=shufflenet_tiny", "evaluator=tabular", "strategy=random"]
     told = run("search.py", *own, f"run_dir={tmp_path}/run")

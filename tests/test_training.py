@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -329,3 +330,24 @@ def test_anchors_near_chance_are_told_while_training(tmp_path, capsys):
     train(tmp_path / "run", "recipe.phases.0.lr=1e-9")  # as good as untrained
     told = capsys.readouterr().err
     assert re.search(r"step 5: NEAR CHANCE: .* on 20 images, and guessing has 10%", told)
+
+
+def test_all_that_a_training_lacks_is_told_at_once(tmp_path, monkeypatch):
+    """Weights of another space, other classes, no login and no room."""
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = train(tmp_path / "other")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1e6))
+    typed = ["searchspace.num_classes=7", "logger=wandb"]
+    weights = f"+recipe.phases.0.init_from={result['supernet']}"
+    with pytest.raises(UserError) as error:
+        train(tmp_path / "run", *typed, weights)
+    told = str(error.value)
+    for part in (
+        f"{result['supernet']} holds the supernet of another space",
+        "tell 7 classes apart, but the data set has 10",
+        "logger=wandb: there is no login",
+        "too little room: 1 MB are free, and about 5",
+    ):
+        assert part in told
+    assert not (tmp_path / "run" / "phases").exists()

@@ -208,7 +208,7 @@ def test_train_and_val_must_have_the_same_classes(photos):
 
 
 def test_wrong_shares_are_refused_all_at_once(photos):
-    with pytest.raises(ValueError, match=r"data.search_val .*\ndata.test .*\ndata.crop_ratio"):
+    with pytest.raises(ValueError, match=r": search_val .*\n.*: test .*\n.*: crop_ratio"):
         ImageFolder(str(photos), search_val=0, test=1.5, crop_ratio=2)
     with pytest.raises(DataUnavailable, match=r"hold out 20 of the 20 .*data.search_val"):
         ImageFolder(str(photos), search_val=20)

@@ -57,5 +57,5 @@ def test_a_flat_folder_of_validation_images_says_what_to_do(root):
 def test_where_it_is_not_the_error_says_how_to_name_it(tmp_path):
     with pytest.raises(DataUnavailable, match=r"no train and no val\..*data\.root.*IMAGENET"):
         ImageNet(str(tmp_path))
-    with pytest.raises(ValueError, match=r"per_class_50, ofa_10k, autoformer_100, got 'x'"):
+    with pytest.raises(ValueError, match=r"'per_class_50', 'ofa_10k' or 'autoformer_100', got 'x'"):
         ImageNet(str(tmp_path), "x")

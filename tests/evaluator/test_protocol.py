@@ -54,14 +54,14 @@ def test_the_name_tells_what_was_done_instead_of_what_was_asked() -> None:
     ("name", "changes", "told"),
     [
         ("clear", {}, "no protocol 'clear'; there are clean, collm, ofa"),
-        ("clean", {"image": 3}, "no setting image; there are name, ranking, images"),
-        ("clean", {"name": "mine"}, "no setting name"),
+        ("clean", {"image": 3}, "changes.image is no setting; did you mean images?"),
+        ("clean", {"name": "mine"}, "changes.name is no setting; there are bn, bn_batch"),
         ("clean", {"bn": "mean"}, "bn must be 'exact', 'ema' or 'none'"),
         ("clean", {"precision": "float16"}, "precision must be 'float32' or 'bfloat16'"),
-        ("clean", {"pixels": "rgb"}, "no pixel format 'rgb'; there are imagenet"),
+        ("clean", {"pixels": "rgb"}, "changes.pixels must be 'imagenet' or 'imagenet_bicubic'"),
         ("clean", {"images": "many", "crop_ratio": 2.0}, r"images must.*(.|\n)*crop_ratio must"),
         ("clean", {"bn_view": "center"}, "bn_view must be 'training' or 'centre'"),
-        ("clean", {"images": 0}, "changes.images must be greater than or equal to 1, got 0"),
+        ("clean", {"images": 0}, "changes.images must be at least 1, got 0"),
     ],
 )
 def test_what_is_no_protocol_is_refused(name: str, changes: dict[str, object], told: str) -> None:

@@ -264,12 +264,11 @@ def test_the_order_of_the_options_follows_the_seed() -> None:
 def test_wrong_arguments_are_reported_all_at_once() -> None:
     with pytest.raises(ValueError, match="searchspace") as error:
         MobileNet(
-            resolutions=[],
+            resolutions=[9, 8],
             base_widths=[8],
-            choices={"d": [2, 2], "ks": [4], "e": [12]},
+            choices={"d": [2, 2], "ks": [4], "e": [4, 3]},
         )
-    places = ["base_widths", "resolutions"]
-    places += ["choices.d", "choices.ks", "choices.e"]
+    places = ["base_widths", "resolutions", "choices.d", "choices.ks", "choices.e"]
     lines = str(error.value).splitlines()
     assert [line.split()[0] for line in lines] == [f"searchspace.{place}" for place in places]
 
@@ -283,6 +282,9 @@ def test_wrong_arguments_are_reported_all_at_once() -> None:
         ({"num_classes": 10.0}, "num_classes must be a whole number, got 10.0"),
         ({"base_widths": [0] * 9}, "base_widths[0] must be at least 1, got 0"),
         ({"names": "short"}, "names must be 'official' or 'opaque', got 'short'"),
+        ({"resolutions": []}, "resolutions must be a list of at least 1, got []"),
+        ({"resolutions": [4]}, "resolutions[0] must be at least 8, got 4"),
+        ({"choices": {"d": [2], "ks": [3], "e": [12]}}, "choices.e[0] must be at most 9, got 12"),
     ],
 )
 def test_settings_that_make_no_network(arguments: dict[str, Any], told: str) -> None:

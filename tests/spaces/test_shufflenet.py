@@ -247,7 +247,7 @@ def test_settings_that_make_no_network(arguments: dict[str, Any], told: str) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"names": "secret"}, "searchspace.names must be official or opaque"),
+        ({"names": "secret"}, "ShuffleNet: names must be 'official' or 'opaque', got 'secret'"),
         ({"repeats": [4, 4]}, "searchspace.channels must name the stem, 2 stages"),
         ({"channels": [16, 64, 64, 320, 640, 1024]}, "must be even and grow by stage"),
         ({"channels": [16, 63, 160, 320, 640, 1024]}, "must be even and grow by stage"),

@@ -86,6 +86,8 @@ def test_an_odd_batch_is_refused():
 
 def test_all_problems_are_told_at_once():
     with pytest.raises(ValueError, match="scale") as error:
-        RandAugmented("rand-x9", scale=2, erasing=-1, mixup=0, cutmix=0, repeats=0)
-    for key in ("policy", "scale", "erasing", "mixup and cutmix", "repeats"):
-        assert f"recipe.augmentation.{key}" in str(error.value)
+        RandAugmented("rand-x9", scale=2, erasing=-1, mixup=-1, repeats=0)
+    for key in ("policy", "scale", "erasing", "mixup", "repeats"):
+        assert f"RandAugmented: {key} " in str(error.value)
+    with pytest.raises(ValueError, match="mixup and cutmix must not both be zero"):
+        RandAugmented(mixup=0, cutmix=0)

@@ -56,7 +56,7 @@ def _search(cfg: DictConfig) -> Done:
     from collm_nas.cli.settings import SearchSettings, check
 
     cfg = recorded(cfg) if cfg.replay else choose_llm(cfg)
-    check(cfg, SearchSettings)
+    check(cfg, SearchSettings, source=f"{cfg.replay}/config.yaml" if cfg.replay else "")
     if cfg.estimate:
         from collm_nas.cli.estimate import print_estimate
 
@@ -73,10 +73,12 @@ def _evaluate(cfg: DictConfig) -> Done:
 
     from collm_nas.cli.compose import with_settings_of_run
     from collm_nas.cli.evaluate import command
-    from collm_nas.cli.settings import EvaluationSettings, check
+    from collm_nas.cli.settings import EvaluationSettings, check, of_evaluation
 
     check(cfg, EvaluationSettings)
     cfg = with_settings_of_run(cfg)
+    source = f"{cfg.run}/config.yaml" if cfg.run else ""
+    check(cfg, *of_evaluation(command.mode_of(cfg), cfg.stand_alone == "train"), source=source)
     command.run(cfg)
     return Done(next=command.next_step(cfg, HydraConfig.get().overrides.task))
 

@@ -1,7 +1,8 @@
-"""What a search needs before its first call is paid: all that is missing is told at once."""
+"""What a search or a training needs before it spends anything: all that lacks is told at once."""
 
 from __future__ import annotations
 
+import pkgutil
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from collm_nas.config.run import UserError
 from collm_nas.llm.base import ChatModel, LLMUnavailable
 
-LEAST_FREE_BYTES = 50e6  # archive, ledger and pictures of a long search
+LEAST_FREE_BYTES = 50e6  # archive, ledger and pictures of a long search; curves of a training
 
 
 @runtime_checkable
@@ -21,8 +22,17 @@ class NeedsKey(Protocol):
         """Return the key; `LLMUnavailable` where there is none."""
 
 
+@runtime_checkable
+class NeedsLogin(Protocol):
+    """A class of loggers that report to a service."""
+
+    @staticmethod
+    def require_login() -> None:
+        """See whether the service knows who reports; `UserError` if not."""
+
+
 def all_of(*makers: Callable[[], Any]) -> list[Any]:
-    """Make all parts of a search, and tell everything that keeps any of them from being made.
+    """Make all parts of something, and tell everything that keeps any of them from being made.
 
     Raises:
         UserError: something is missing or wrong.
@@ -49,15 +59,29 @@ def with_keys(models: Mapping[str, ChatModel], is_new: bool) -> Mapping[str, Cha
     return models
 
 
-def require_room(run_dir: Path) -> None:
-    """Look whether a search can be recorded.
+def require_login(logger: str) -> None:
+    """See whether a class of loggers, named by its `_target_`, can report.
 
     Raises:
-        UserError: the disk is all but full.
+        UserError: it cannot; the message says what to do.
     """
-    free = shutil.disk_usage(run_dir).free
-    if free < LEAST_FREE_BYTES:
+    kind = pkgutil.resolve_name(logger)
+    if isinstance(kind, NeedsLogin):
+        kind.require_login()
+
+
+def require_room(run_dir: Path, files: float = 0.0) -> None:
+    """See whether a run can be recorded.
+
+    Args:
+        files: bytes of what it leaves besides its records.
+
+    Raises:
+        UserError: the disk has not as much room.
+    """
+    free, needed = shutil.disk_usage(run_dir).free, files + LEAST_FREE_BYTES
+    if free < needed:
         raise UserError(
-            f"the disk of {run_dir} is all but full: {free / 1e6:.0f} MB are free. Make room, or "
-            "choose another directory: run_dir=…"
+            f"the disk of {run_dir} has too little room: {free / 1e6:,.0f} MB are free, and about "
+            f"{needed / 1e6:,.0f} are needed. Make room, or choose another directory: run_dir=…"
         )

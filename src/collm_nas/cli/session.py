@@ -18,7 +18,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.cli.preflight import all_of, require_room, with_keys
+from collm_nas.cli.preflight import all_of, require_login, require_room, with_keys
 from collm_nas.cli.roles import build_models, build_strategy
 from collm_nas.config.binding import MODELS, with_models
 from collm_nas.config.run import Fruitless, Stopped, UserError, build, environment, open_run
@@ -173,9 +173,10 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
     try:
         space: SearchSpace = build(cfg.searchspace)
         is_new = not (run_dir / "archive.jsonl").exists()
-        inner, models, _ = all_of(
+        inner, models, *_ = all_of(
             lambda: build(cfg.evaluator, space=space),
             lambda: with_keys(build_models(cfg.strategy), is_new),
+            lambda: require_login(cfg.logger._target_),
             lambda: require_room(run_dir),
         )
         evaluator = CachedEvaluator(inner, run_dir / "evaluations.jsonl")

@@ -1,6 +1,6 @@
 """The settings of each command, and their check before anything is spent.
 
-What a node's settings may be, its constructor says (`collm_nas.config.arguments`). The others, at
+What a node's settings may be, its constructor says (`collm_nas.core.arguments`). The others, at
 the root of a config, are declared here. All problems are told in one message, each with the key
 that sets it, wherever the value is used.
 """
@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, Len, MinLen
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from typing_extensions import TypedDict
 
-from collm_nas.config.arguments import (
+from collm_nas.config.run import UserError
+from collm_nas.core.arguments import (
     MISSING,
     Given,
     Node,
@@ -26,18 +28,26 @@ from collm_nas.config.arguments import (
     problems,
     unknown,
 )
-from collm_nas.config.run import UserError
-from collm_nas.core.ranges import Count, NotNegative, Seed, Text
+from collm_nas.core.ranges import Count, NotNegative, Seed, Text, Workers
 from collm_nas.core.search import Budget, ConstraintMode
 from collm_nas.llm.ledger import Caps
 from collm_nas.training.pace import Pace
 
 TrainOn = Literal["train_fit", "train"] | None
-Workers = Annotated[int, Ge(1), Le(1024)]
 Range = Annotated[list[NotNegative | None], Len(2, 2)]
 Logger = Annotated[Node, Given(["run_dir", "past", "config"])]
 # an interpolation of another key, with or without a default
 REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([^{}:,]+)(?:,[^{}]*)?\}")
+
+
+class Choices(TypedDict, total=False):
+    """The names of the options that were chosen."""
+
+    searchspace: Text
+    strategy: Text
+    llm: Text
+    recipe: Text
+    logger: Text
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class SearchSettings:
     workers: Workers
     seed: Seed
     supernet: Text
-    choices: dict[str, str | None]
+    choices: Choices
     run_dir: Text | None
     continue_with: Text | dict[str, Any] | None
     report: Literal["full", "line"]
@@ -112,6 +122,8 @@ class TrainingSettings:
     data: Node
     recipe: Node
     trainer: Node
+    logger: Logger
+    choices: Choices
     pace: Pace
     train_on: TrainOn
     seed: Seed
@@ -122,11 +134,9 @@ class TrainingSettings:
 class SupernetSettings(TrainingSettings):
     """What train_supernet.py reads."""
 
-    logger: Logger
     validation: Validation
     keep: Literal["best", "last"]
     supernet: Text
-    choices: dict[str, str | None]
     run_dir: Text | None
 
 
@@ -172,11 +182,24 @@ class ComparisonSettings:
     picture: Text
 
 
+def of_evaluation(mode: str, trains: bool) -> tuple[type, ...]:
+    """Return what evaluate.py reads besides `EvaluationSettings`.
+
+    Args:
+        trains: whether a supernet report trains its subnets.
+    """
+    inherits = (InheritedSettings,) if mode != "table" else ()
+    return (*inherits, TrainingSettings) if trains or mode in ("retrain", "finetune") else inherits
+
+
 ALL = (SearchSettings, SupernetSettings, EvaluationSettings, InheritedSettings, ComparisonSettings)
 
 
-def check(cfg: DictConfig, *schemas: type) -> None:
+def check(cfg: DictConfig, *schemas: type, source: str = "") -> None:
     """Hold what a command reads of `cfg` against its `schemas`.
+
+    Args:
+        source: the file that settings come from, if they do not come from the command line alone.
 
     Raises:
         UserError: all the problems at once, each with the key that sets the value.
@@ -188,7 +211,8 @@ def check(cfg: DictConfig, *schemas: type) -> None:
         key = key_of(problem.path if absent else _origin(raw, problem.path))
         told.setdefault(key, problem.told(key))
     if told:
-        raise UserError("\n".join(told.values()))
+        head = [f"With the settings of {source}:"] if source else []
+        raise UserError("\n".join([*head, *told.values()]))
 
 
 def _problems(cfg: DictConfig, raw: Any, schemas: Sequence[type]) -> list[Problem]:
@@ -196,7 +220,8 @@ def _problems(cfg: DictConfig, raw: Any, schemas: Sequence[type]) -> list[Proble
     unresolved: list[Problem] = []
     values = {name: _resolved(cfg, name, (name,), unresolved) for name in names if name in cfg}
     found = [*unresolved]
-    values["strategy"], roles = _as_called(values.get("strategy"))
+    values["strategy"], roles, wrong = _as_called(values.get("strategy"))
+    found += wrong
     for schema in schemas:
         found += problems(schema, {f.name: values[f.name] for f in fields(schema) if f.name in cfg})
     for i, (path, message) in enumerate(found):
@@ -207,13 +232,17 @@ def _problems(cfg: DictConfig, raw: Any, schemas: Sequence[type]) -> list[Proble
     return found + [unknown(key, known) for key in raw if key not in known | read]
 
 
-def _as_called(strategy: Any) -> tuple[Any, Collection[str]]:
+def _as_called(strategy: Any) -> tuple[Any, Collection[str], list[Problem]]:
     """Return a strategy's settings with its models as the arguments that they are, and which."""
-    models = strategy.get("models") if isinstance(strategy, dict) else None
-    if not isinstance(models, dict):
-        return strategy, ()
-    others = {key: value for key, value in strategy.items() if key != "models"}
-    return {**others, **models}, models
+    if not isinstance(strategy, dict) or "models" not in strategy:
+        return strategy, (), []
+    others = dict(strategy)
+    models = {} if others["models"] is None else others["models"]
+    del others["models"]
+    if isinstance(models, dict) and "_target_" not in models:
+        return {**others, **models}, models, []
+    got = f"must name a model for each role, got {models!r}"
+    return others, (), [Problem(("strategy", "models"), got)]
 
 
 def _resolved(node: Any, key: Any, path: Path, unresolved: list[Problem]) -> Any:

@@ -19,10 +19,12 @@ from uuid import uuid4
 
 import pytorch_lightning as L
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from collm_nas.cli.preflight import all_of, require_login, require_room
 from collm_nas.config.run import Stopped, UserError, build, environment, open_run
 from collm_nas.core.cache import cache_dir
 from collm_nas.core.files import write_atomically
@@ -35,7 +37,8 @@ from collm_nas.evaluator.supernet import calibration_view
 from collm_nas.report.next_command import next_command
 from collm_nas.report.uncertainty import LEVEL, near_chance, written
 from collm_nas.spaces.base import SearchSpace
-from collm_nas.spaces.download import WeightsUnavailable
+from collm_nas.spaces.checkpoint import load_supernet
+from collm_nas.spaces.download import WeightsUnavailable, supernet_file
 from collm_nas.spaces.supernet import build_supernet
 from collm_nas.training.checkpoints import Diverged
 from collm_nas.training.fit import check
@@ -51,6 +54,7 @@ FIXED = (
     *("searchspace", "data", "recipe", "validation", "keep", "train_on", "pace", "seed"),
     "trainer.precision",
 )
+STATES = 3  # in a checkpoint: weights, and at most two of an optimiser for each
 RESULTS = (
     *("*.safetensors", "phases/*/*.safetensors"),
     *("phases/*/*.ckpt", "phases/*/validation.jsonl"),
@@ -126,12 +130,51 @@ def build_job(cfg: DictConfig, run_dir: Path) -> Job:
         UserError: a node does not fit its class.
     """
     space: SearchSpace = build(cfg.searchspace)
-    recipe: Recipe = build(cfg.recipe)
-    data: ImageData = build(cfg.data)
-    check(recipe, space)
-    check_classes(space, data)
+    recipe, data, *_ = all_of(
+        lambda: _fitting_recipe(cfg, space),
+        lambda: _fitting_data(cfg, space),
+        *equipment(cfg, space, run_dir),
+    )
     anchors_of = partial(_anchors, cfg, space, data, recipe)
     return assemble_job(cfg, run_dir, space, recipe, data, anchors_of)
+
+
+def equipment(cfg: DictConfig, space: SearchSpace, run_dir: Path) -> list[Callable[[], object]]:
+    """List what looks whether a training has devices, a login and room on the disk.
+
+    Each raises a `UserError` or a `ValueError` that says what is missing.
+    """
+    return [
+        lambda: build_trainer(cfg),
+        lambda: require_login(cfg.logger._target_),
+        lambda: require_room(run_dir, _bytes_of(space, len(cfg.recipe.phases))),
+    ]
+
+
+def _fitting_recipe(cfg: DictConfig, space: SearchSpace) -> Recipe:
+    """Build the recipe; see that it fits, and that the weights that it begins with do."""
+    recipe: Recipe = build(cfg.recipe)
+    check(recipe, space)
+    for origin in sorted(recipe.files()):
+        try:
+            load_supernet(supernet_file(origin, space), space)
+        except (WeightsUnavailable, FileNotFoundError) as error:
+            raise UserError(str(error)) from error
+    return recipe
+
+
+def _fitting_data(cfg: DictConfig, space: SearchSpace) -> ImageData:
+    data: ImageData = build(cfg.data)
+    check_classes(space, data)
+    return data
+
+
+def _bytes_of(space: SearchSpace, phases: int) -> int:
+    """Estimate what a training writes: weights of each phase and at the end, and a checkpoint."""
+    with torch.device("meta"):
+        network = build_supernet(space)
+    copies = phases + 1 + 2 * STATES  # a checkpoint replaces the one before when it is whole
+    return copies * sum(4 * parameter.numel() for parameter in network.parameters())
 
 
 def assemble_job(
@@ -154,7 +197,7 @@ def assemble_job(
         cfg.seed,
         Pace(**cfg.pace),
         cfg.keep,
-        partial(_trainer, cfg, recipe),
+        partial(build_trainer, cfg),
         partial(_loggers, cfg, run_dir),
         cfg.data_workers,
         cfg.trainer.get("limit_train_batches"),
@@ -226,23 +269,32 @@ def _anchors(
     return Anchors(space, archs, images, pixels, partial(near_chance, classes=len(data.classes)))
 
 
-def _trainer(cfg: DictConfig, recipe: Recipe, **parts: Any) -> L.Trainer:
-    trainer: L.Trainer = build(
-        cfg.trainer,
-        max_epochs=1,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **parts,
-    )
+def build_trainer(cfg: DictConfig, **parts: Any) -> L.Trainer:
+    """Build Lightning's trainer.
+
+    Raises:
+        ValueError: it does not fit the recipe.
+        UserError: there is no such device.
+    """
+    try:
+        trainer: L.Trainer = build(
+            cfg.trainer,
+            max_epochs=1,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **parts,
+        )
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {error} (config keys: trainer.accelerator, devices)") from error
     if cfg.trainer.get("sync_batchnorm"):
         raise ValueError(
             "trainer.sync_batchnorm: no paper here synchronises batch norms, and calibration knows "
             "plain ones alone. recipe.micro_batch says how many images they see"
         )
-    if recipe.clip_norm is not None and str(trainer.precision) == "16-mixed":
+    if cfg.recipe.clip_norm is not None and str(trainer.precision) == "16-mixed":
         raise ValueError(
             "recipe.clip_norm cannot be combined with trainer.precision=16-mixed, which scales "
             "gradients: choose bf16-mixed or 32-true, or recipe.clip_norm=null"

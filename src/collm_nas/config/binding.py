@@ -14,12 +14,15 @@ import pkgutil
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NotRequired, Required, cast
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from typing_extensions import TypedDict
 from yaml import YAMLError
 
 from collm_nas.config.renamed import with_current_names
+from collm_nas.core.files import CorruptFile, require_shape
 
 MISSING = "(not set)"
 MODELS = "strategy.models."  # what the keys of a strategy's chat models begin with
@@ -78,19 +81,58 @@ def fingerprint(cfg: DictConfig, keys: Sequence[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def stored(path: Path) -> DictConfig:
+class StoredNode(TypedDict):
+    """What describes an object in the config of a run, besides its settings."""
+
+    _target_: str
+
+
+class StoredStrategy(StoredNode):
+    """The strategy in the config of a run; older ones have models beside its settings."""
+
+    models: NotRequired[dict[str, StoredNode] | None]
+
+
+class StoredConfig(TypedDict, total=False):
+    """What reading a run takes for granted of its config, as far as it is there."""
+
+    searchspace: Required[StoredNode]
+    strategy: StoredStrategy
+    hardware: StoredNode
+    evaluator: StoredNode
+    data: StoredNode
+    recipe: StoredNode
+    trainer: StoredNode
+    logger: StoredNode
+    choices: dict[str, str | None]
+    limits: dict[str, float | list[float | None] | None]
+    pareto: dict[str, float] | None
+
+
+def stored(path: Path, needed: Sequence[str] = ()) -> DictConfig:
     """Read the config of a run, in today's shape.
 
+    Args:
+        needed: keys that it must have.
+
     Raises:
-        ValueError: it is none.
+        CorruptFile: it is none.
     """
+    way_out = "Restore it; or delete it and repeat the run's command, which writes it anew."
     try:
-        config = OmegaConf.load(path)
-    except (OSError, ValueError, YAMLError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(config, DictConfig):
-        raise ValueError(f"{path} is no config of a run")
-    return with_models(OmegaConf.create(with_current_names(OmegaConf.to_container(config))))
+        text = path.read_text(encoding="utf-8")
+        config = OmegaConf.create(text)
+        content = OmegaConf.to_container(config, resolve=True)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise CorruptFile(path, mark.line + 1 if mark else 1, "it is no YAML", way_out) from error
+    except (OSError, ValueError, RecursionError, OmegaConfBaseException) as error:
+        raise CorruptFile(path, 1, str(error).partition("\n")[0], way_out) from error
+    require_shape(path, text, content, StoredConfig, way_out)
+    assert isinstance(config, DictConfig)
+    if missing := [key for key in needed if key not in config]:
+        raise CorruptFile(path, 1, f"it lacks {', '.join(missing)}", way_out)
+    return with_models(OmegaConf.create(with_current_names(content)))
 
 
 def with_models(cfg: DictConfig) -> DictConfig:

@@ -20,8 +20,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.config.arguments import key_of, node_problems
 from collm_nas.config.binding import FREE, MODELS, changes, flat, stored
+from collm_nas.core.arguments import key_of, node_problems
 from collm_nas.core.files import write_atomically
 
 CONFIG = "config.yaml"  # of every run directory

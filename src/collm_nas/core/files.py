@@ -9,6 +9,7 @@ versions before checksums are read as they are, and chained from where they are 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -188,14 +189,26 @@ def read_json(path: Path, shape: type[Line], way_out: str) -> Line:
     """
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        value: Line = json.loads(text, parse_constant=_no_number)
+        value: Line = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
         raise CorruptFile(path, line, f"it is no JSON ({error})", way_out) from error
+    require_shape(path, text, value, shape, way_out)
+    return value
+
+
+def require_shape(path: Path, text: str, value: object, shape: Any, way_out: str) -> None:
+    """See that what was read from a file matches `shape`; see `read_json`.
+
+    Args:
+        text: of the file, JSON or YAML.
+
+    Raises:
+        CorruptFile: it does not.
+    """
     if problem := _misfit([value], shape, "allow"):
         (_, *place), wrong = problem
         raise CorruptFile(path, _line_of(text, place), _told(place, wrong), way_out)
-    return value
 
 
 def _link(head: str, content: bytes) -> str:
@@ -227,11 +240,30 @@ def _told(place: Sequence[int | str], wrong: str) -> str:
 
 
 def _line_of(text: str, place: Sequence[int | str]) -> int:
-    """Find the line of `text` where the keys in `place` stand one in another, or the last known."""
-    position = 0
-    for key in place:
-        position = max(position, text.find(f'"{key}"', position))
-    return text.count("\n", 0, position) + 1
+    """Find the line where the value at `place` begins, or the last that is known on the way."""
+    import yaml
+
+    node, line = yaml.compose(text, Loader=yaml.SafeLoader), 0  # JSON is YAML, too
+    for step in place:
+        match node:
+            case yaml.MappingNode():
+                entries = {key.value: (key, value) for key, value in node.value}
+            case yaml.SequenceNode():
+                entries = {index: (value, value) for index, value in enumerate(node.value)}
+            case _:
+                break
+        if step not in entries:
+            break
+        key, node = entries[step]
+        line = key.start_mark.line
+    return line + 1
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits} is too large a number")
+    return number
 
 
 def _no_number(name: str) -> NoReturn:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
 from collm_nas.core.archive import Archive, Record, Round
+from collm_nas.core.arguments import checked
 from collm_nas.core.identity import identity
 from collm_nas.core.problem import EvaluationFailed, Evaluator, Problem
 from collm_nas.core.ranges import Count, MaybeInfinite
@@ -21,6 +22,7 @@ from collm_nas.core.strategy import Proposal, SearchStrategy
 ConstraintMode = Literal["feedback", "prefilter"]
 
 
+@checked
 @dataclass(frozen=True)
 class Budget:
     """When to stop: whichever comes first.

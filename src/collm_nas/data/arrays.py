@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import Count
 from collm_nas.core.unpickling import load
 from collm_nas.data.base import DataUnavailable, ImageData, Split, SplitName
 from collm_nas.data.splits import Positions, stratified
@@ -33,6 +35,7 @@ KNOWN = {
 }
 
 
+@checked
 class ArrayImages(ImageData):
     """A data set that is held in memory once a split is asked for.
 
@@ -43,9 +46,7 @@ class ArrayImages(ImageData):
 
     crop_ratio = 1.0
 
-    def __init__(self, search_val: int) -> None:
-        if search_val < 1:
-            raise ValueError(f"data.search_val must be at least 1, got {search_val}")
+    def __init__(self, search_val: Count) -> None:
         self._per_class = search_val
 
     @abstractmethod

@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import Count, Text
 from collm_nas.data.arrays import ArrayImages, read_batch, read_pickle, require_files
 from collm_nas.data.base import DataUnavailable
 from collm_nas.data.splits import Positions
@@ -56,6 +58,7 @@ RELEASES = {
 URL = "https://www.cs.toronto.edu/~kriz"
 
 
+@checked
 class CIFAR(ArrayImages):
     """CIFAR-10 or CIFAR-100 below `root`, where torchvision puts it, too.
 
@@ -70,8 +73,8 @@ class CIFAR(ArrayImages):
     def __init__(
         self,
         dataset: Literal["cifar10", "cifar100"],
-        root: str,
-        search_val: int,
+        root: Text,
+        search_val: Count,
         download: bool = False,
     ) -> None:
         super().__init__(search_val)

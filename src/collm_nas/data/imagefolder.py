@@ -8,13 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Gt, Le
+from pydantic import AfterValidator
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import MANY, CountOrZero, Text
 from collm_nas.data.base import DataUnavailable, ImageData, Split, SplitName
 from collm_nas.data.listing import Check, Listing, listing
 from collm_nas.data.splits import Positions, stratified
 
+
+def _whole_from_one(number: float) -> float:
+    if number > 1 and number != int(number):
+        raise ValueError(f"must be below 1, or a whole number, got {number}")
+    return number
+
+
+Part = Annotated[float, Gt(0), Le(MANY), AfterValidator(_whole_from_one)]
 Parts = Mapping[SplitName, tuple[Listing, Positions]]
 
 
@@ -32,6 +45,7 @@ class ListedImages(ImageData):
         return files.split(name, positions, self._upright)
 
 
+@checked
 class ImageFolder(ListedImages):
     """The images below `root`; classes are sorted by the names of their folders.
 
@@ -54,15 +68,14 @@ class ImageFolder(ListedImages):
 
     def __init__(
         self,
-        root: str,
-        search_val: float = 0.1,
-        test: float = 0.2,
-        crop_ratio: float = 0.875,
+        root: Text,
+        search_val: Part = 0.1,
+        test: Part = 0.2,
+        crop_ratio: Annotated[float, Gt(0), Le(1)] = 0.875,
         check: Check = "quick",
-        max_broken: int = 10,
+        max_broken: CountOrZero = 10,
         upright: bool | None = True,
     ) -> None:
-        _refuse(crop_ratio, search_val=search_val, test=test)
         folder = Path(root).expanduser()
         if (folder / "train").is_dir():
             train = listing(folder / "train", check, max_broken)
@@ -117,15 +130,3 @@ def _held_out(files: Listing, among: Positions, share: float, key: str) -> Posit
     except ValueError as error:
         raise DataUnavailable(f"{files.root}: {error} (config key: data.{key})") from error
     return among[chosen]
-
-
-def _refuse(crop_ratio: float, **shares: float) -> None:
-    wrong = [
-        f"data.{key} must be above 0, and a whole number from 1 on, got {share}"
-        for key, share in shares.items()
-        if share <= 0 or (share > 1 and share != int(share))
-    ]
-    if not 0 < crop_ratio <= 1:
-        wrong.append(f"data.crop_ratio must be above 0 and at most 1, got {crop_ratio}")
-    if wrong:
-        raise ValueError("\n".join(wrong))

@@ -7,10 +7,12 @@ by its WordNet id. What papers ranked candidates on is held out of `train` as th
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import CountOrZero, Text
 from collm_nas.data.base import USUAL, DataUnavailable, Split, SplitName
 from collm_nas.data.imagefolder import ListedImages, Parts, require_same_classes
 from collm_nas.data.listing import Check, Listing, listing
@@ -24,6 +26,7 @@ SORT_VAL = (
 )
 
 
+@checked
 class ImageNet(ListedImages):
     """ImageNet below `root`; `test` is the validation set, as everybody reports on it.
 
@@ -44,14 +47,11 @@ class ImageNet(ListedImages):
 
     def __init__(
         self,
-        root: str,
+        root: Text,
         search_val: HeldOut = "per_class_50",
         check: Check = "quick",
-        max_broken: int = 10,
+        max_broken: CountOrZero = 10,
     ) -> None:
-        if search_val not in get_args(HeldOut):
-            names = ", ".join(get_args(HeldOut))
-            raise ValueError(f"data.search_val must be one of {names}, got {search_val!r}")
         folder = Path(root).expanduser()
         _require_layout(folder)
         train = listing(folder / "train", check, max_broken)

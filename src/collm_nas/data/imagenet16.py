@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import Count, Text
 from collm_nas.data.arrays import ArrayImages, read_batch, require_files
 from collm_nas.data.splits import Positions
 from collm_nas.data.view import Pixels
@@ -20,6 +22,7 @@ TRAIN = tuple(f"train_data_batch_{i}" for i in range(1, 11))
 TEST = ("val_data",)
 
 
+@checked
 class ImageNet16(ArrayImages):
     """151,700 images to train and 6,000 to test, from the files in `root`.
 
@@ -32,7 +35,7 @@ class ImageNet16(ArrayImages):
 
     classes = tuple(str(number) for number in range(1, CLASSES + 1))
 
-    def __init__(self, root: str, search_val: int) -> None:
+    def __init__(self, root: Text, search_val: Count) -> None:
         super().__init__(search_val)
         self._folder = Path(root).expanduser()
         require_files(

@@ -7,10 +7,12 @@ format, and released weights have that of their authors' code.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from collm_nas.core.ranges import one_of
 from collm_nas.data.view import Interpolation
 
 
@@ -46,6 +48,7 @@ FORMATS = {
     "imagenet16-120": PixelFormat((122.68, 116.66, 104.01), (63.22, 61.26, 65.09)),
 }
 FORMATS["imagenet16"] = FORMATS["imagenet16-120"]  # its name in files of weights of before
+PixelsName = Annotated[str, one_of(FORMATS)]
 
 
 def pixel_format(name: str) -> PixelFormat:

@@ -6,20 +6,25 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Gt, Le
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import NotNegative
 from collm_nas.data import opencv
 
 Interpolation = Literal["bilinear", "bicubic", "opencv"]
 PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 Pixels = NDArray[np.uint8]
+Area = Annotated[float, Gt(0), Le(1)]  # a part of an image's
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
+@checked
 @dataclass(frozen=True)
 class RandomView:
     """How training looks at an image: a random crop; mirrored half of the time; colours shifted.
@@ -31,11 +36,11 @@ class RandomView:
             changed in random order, as torchvision does.
     """
 
-    scale: float = 0.08
+    scale: Area = 0.08
     flip: bool = True
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
+    brightness: NotNegative = 0.0
+    contrast: NotNegative = 0.0
+    saturation: NotNegative = 0.0
 
     def draw(self, image: Image.Image, size: int, rng: random.Random) -> Pixels:
         """Return RGB bytes (size, size, 3)."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 
+from collm_nas.config.binding import stored
 from collm_nas.config.run import build
 from collm_nas.core.architecture import Architecture, Value
 from collm_nas.core.files import Journal
@@ -51,8 +51,7 @@ def read_run(run: Path, metric: str | None = None) -> tuple[SearchSpace, Measure
     config, evaluations = run / "config.yaml", run / "evaluations.jsonl"
     if not (config.exists() and evaluations.exists()):
         raise ValueError(f"{run} is no run of search.py: it lacks config.yaml or evaluations.jsonl")
-    cfg = OmegaConf.load(config)
-    assert isinstance(cfg, DictConfig)
+    cfg = stored(config)
     entries = Journal(evaluations, EvaluationLine).entries
     metrics = {name for entry in entries for name in entry["metrics"]}
     if metric is None and len(metrics) == 1:

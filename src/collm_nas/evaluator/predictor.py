@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from collm_nas.core.architecture import Architecture, Value
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Metrics
+from collm_nas.core.ranges import Text
 from collm_nas.evaluator import predictor_file
 from collm_nas.evaluator.predictor_file import OFA_SPACE, Meaning
 from collm_nas.spaces.base import SearchSpace, Variable
@@ -19,6 +21,7 @@ from collm_nas.spaces.base import SearchSpace, Variable
 DIGITS = 6  # of a percentage; later ones depend on the machine's order of summation
 
 
+@checked
 class PredictorEvaluator:
     """Predicts accuracies of the subnets of one supernet.
 
@@ -35,7 +38,7 @@ class PredictorEvaluator:
 
     objective = "predicted_accuracy"
 
-    def __init__(self, space: SearchSpace, file: str, extrapolate: bool = False) -> None:
+    def __init__(self, space: SearchSpace, file: Text, extrapolate: bool = False) -> None:
         path = Path(file).expanduser()
         self.predictor = predictor_file.read(path)
         self.protocol = f"predicted:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"

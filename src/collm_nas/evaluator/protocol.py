@@ -6,19 +6,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from annotated_types import Ge, Gt, Le
-from pydantic import TypeAdapter, ValidationError
+from annotated_types import Gt, Le
+from typing_extensions import TypedDict
 
+from collm_nas.core.arguments import key_of, misfits
+from collm_nas.core.ranges import Count, Seed, one_of
 from collm_nas.data.base import SplitName
-from collm_nas.data.pixels import pixel_format
+from collm_nas.data.pixels import PixelsName
 from collm_nas.data.view import Interpolation, RandomView
 
 Estimator = Literal["exact", "ema", "none"]
 Precision = Literal["float32", "bfloat16"]
 CalibrationView = Literal["training", "centre"]
-Count = Annotated[int, Ge(1)]
 METRICS: Mapping[SplitName, str] = {
     "search_val": "val",
     "ofa_10k": "val",
@@ -56,13 +57,13 @@ class Protocol:
     images: Count | None = None
     crop_ratio: Annotated[float, Gt(0), Le(1)] | None = None
     interpolation: Interpolation | None = None
-    pixels: str | None = None
+    pixels: PixelsName | None = None
     bn: Estimator = "exact"
     bn_split: SplitName = "train_fit"
     bn_images: Count = 2000
     bn_batch: Count = 200
     bn_view: CalibrationView = "training"
-    bn_seed: Annotated[int, Ge(0)] = 0
+    bn_seed: Seed = 0
     precision: Precision = "float32"
 
     @property
@@ -113,6 +114,15 @@ PROTOCOLS = {
     )
 }
 
+ProtocolName = Annotated[str, one_of(PROTOCOLS)]
+if TYPE_CHECKING:
+    Changes = Mapping[str, Any]
+else:  # the settings of a protocol, each of which may be null: as it is
+    SETTINGS = get_type_hints(Protocol, include_extras=True)
+    Changes = TypedDict(
+        "Changes", {k: hint | None for k, hint in SETTINGS.items() if k != "name"}, total=False
+    )
+
 
 def protocol(name: str, /, **changes: Any) -> Protocol:
     """Return a named protocol, with some settings changed (`None` changes nothing).
@@ -124,25 +134,11 @@ def protocol(name: str, /, **changes: Any) -> Protocol:
     """
     if name not in PROTOCOLS:
         raise ValueError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
-    known = asdict(PROTOCOLS[name])
-    changed = {k: v for k, v in changes.items() if v is not None and v != known.get(k)}
-    if unknown := [k for k in changed if k not in known or k == "name"]:
+    if found := misfits(changes, Changes):
         raise ValueError(
-            f"a protocol has no setting {', '.join(unknown)}; there are {', '.join(known)}"
+            "\n".join(p.told(key_of(("evaluator", "changes", *p.path))) for p in found)
         )
+    known = asdict(PROTOCOLS[name])
+    changed = {k: v for k, v in changes.items() if v is not None and v != known[k]}
     full_name = ",".join([name, *(f"{k}={v}" for k, v in changed.items())])
-    chosen = replace(PROTOCOLS[name], **changed, name=full_name)
-    try:
-        TypeAdapter(Protocol).validate_json(json.dumps(asdict(chosen)), strict=True)
-    except ValidationError as error:
-        wrong = {e["loc"][0]: e for e in error.errors()}  # of a union, one error is enough
-        raise ValueError(
-            "\n".join(
-                f"evaluator.changes.{key} {e['msg'].replace('Input should', 'must')}, got "
-                f"{e['input']!r}"
-                for key, e in wrong.items()
-            )
-        ) from error
-    if chosen.pixels:
-        pixel_format(chosen.pixels)
-    return chosen
+    return replace(PROTOCOLS[name], **changed, name=full_name)

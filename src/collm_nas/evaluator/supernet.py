@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache, partial
+from itertools import zip_longest
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, Literal
@@ -17,19 +17,21 @@ from typing import Any, Literal
 import torch
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.arguments import checked
 from collm_nas.core.cache import cache_dir
 from collm_nas.core.problem import EvaluationFailed, Metrics
+from collm_nas.core.ranges import Text, Workers
 from collm_nas.data.base import ImageData, Split
 from collm_nas.data.pixels import PixelFormat, pixel_format
 from collm_nas.data.view import RandomView
 from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.inherit import BATCH, Images, calibrated_subnet, measure
-from collm_nas.evaluator.protocol import PROTOCOLS, Protocol, protocol
+from collm_nas.evaluator.protocol import PROTOCOLS, Changes, Protocol, ProtocolName, protocol
 from collm_nas.evaluator.shared import SharedResults
 from collm_nas.evaluator.worker import Worker, WorkerDied
 from collm_nas.spaces.base import SearchSpace
-from collm_nas.spaces.checkpoint import FORMAT, load_supernet, supernet_info
+from collm_nas.spaces.checkpoint import FORMAT, info_of, load_supernet, supernet_info
 from collm_nas.spaces.download import WeightsUnavailable, supernet_file
 from collm_nas.spaces.stand_alone import NORMS
 from collm_nas.spaces.supernet import Supernet, supernet_class
@@ -177,6 +179,7 @@ class Measurement:
         return {objective: found.top1, objective.replace("accuracy", "top5"): found.top5}
 
 
+@checked
 class SupernetEvaluator:
     """Measures subnets with inherited weights, several at a time, each in a process.
 
@@ -198,12 +201,12 @@ class SupernetEvaluator:
     def __init__(
         self,
         space: SearchSpace,
-        supernet: str,
+        supernet: Text,
         data: Callable[[], ImageData],
-        protocol: str,
-        changes: Mapping[str, Any],
-        device: str,
-        workers: int,
+        protocol: ProtocolName,
+        changes: Changes,
+        device: Literal["auto", "cpu", "cuda"],
+        workers: Workers,
     ) -> None:
         kind = _device(device)
         self._space = space
@@ -270,8 +273,6 @@ def _keep_freed_memory() -> None:
 
 def _device(device: str) -> str:
     available = torch.cuda.is_available()
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"evaluator.device must be auto, cpu or cuda, got {device!r}")
     if device == "cuda" and not available:
         raise ValueError("evaluator.device=cuda, but torch finds no GPU here; choose cpu or auto")
     return "cuda" if available and device != "cpu" else "cpu"
@@ -368,15 +369,16 @@ def _weights(space: SearchSpace, supernet: str) -> Weights:
     with torch.inference_mode():
         classes = loaded(torch.zeros(1, 3, side, side), arch).shape[1]
     normalised = bool(batch_norms(loaded)) and info.get(NORMS) != "own"
-    view = calibration_view(space, json.loads(info.get("recipe", "{}")))
-    return Weights(path, space, sha256, pixels, normalised, classes, view, _unseen(info))
+    view = calibration_view(space, info_of(path, "recipe", dict[str, Any]) or {})
+    return Weights(path, space, sha256, pixels, normalised, classes, view, _unseen(path))
 
 
-def _unseen(info: Mapping[str, str]) -> frozenset[str] | None:
+def _unseen(path: Path) -> frozenset[str] | None:
     """Return the digests of splits that weights of ours were not trained on, where it is known."""
+    info = supernet_info(path)
     if info.get("format") != FORMAT:
         return None
-    splits = json.loads(info.get("data", "{}"))
+    splits = info_of(path, "data", dict[str, str]) or {}
     names = ("test",) if info.get("trained_on") == "train" else ("test", "search_val")
     return frozenset(splits[name] for name in names if name in splits)
 
@@ -388,7 +390,9 @@ def calibration_view(space: SearchSpace, recipe: Mapping[str, Any]) -> RandomVie
         recipe: of the weights, if they were trained here. What it does not mirror, e.g. digits, is
             seen as it was in training.
     """
-    augmentation = recipe.get("augmentation", {})
+    augmentation = recipe.get("augmentation")
+    if not isinstance(augmentation, Mapping):
+        augmentation = {}
     view = supernet_class(space).training_view
     if view is None or augmentation.get("flip", True):
         return view
@@ -405,8 +409,8 @@ def _misfits(weights: Weights, data: ImageData, protocol: Protocol) -> list[str]
             "other images (config key: data), or a supernet of so many classes "
             "(searchspace.num_classes)"
         )
-    elif trained := supernet_info(weights.path).get("classes"):
-        pairs = zip(json.loads(trained), data.classes, strict=True)
+    elif trained := info_of(weights.path, "classes", list[str]):
+        pairs = zip_longest(trained, data.classes)
         if differing := [(was, now) for was, now in pairs if was != now]:
             was, now = differing[0]
             problems.append(

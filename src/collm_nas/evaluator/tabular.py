@@ -9,13 +9,16 @@ by name.
 from __future__ import annotations
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Metrics
+from collm_nas.core.ranges import Text
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.benchmark import Split, Standing, read_table
 
 OBJECTIVES: dict[Split, str] = {"valid": "val_accuracy", "test": "test_accuracy"}
 
 
+@checked
 class TabularEvaluator:
     """Looks accuracies up. The metric is named after the split, so every output says which it is.
 
@@ -34,7 +37,7 @@ class TabularEvaluator:
     def __init__(
         self,
         space: SearchSpace,
-        table: str | None = None,
+        table: Text | None = None,
         seed: int | None = None,
         partial: bool = False,
         split: Split = "valid",

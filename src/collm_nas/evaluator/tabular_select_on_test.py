@@ -6,10 +6,13 @@ called `test_accuracy`, so that the objective, every record and every output say
 
 from __future__ import annotations
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import Text
 from collm_nas.evaluator.tabular import TabularEvaluator
 from collm_nas.spaces.base import SearchSpace
 
 
+@checked
 class SelectOnTestEvaluator(TabularEvaluator):
     """`TabularEvaluator` of the test split, under a name that cannot be overlooked in a config.
 
@@ -22,5 +25,5 @@ class SelectOnTestEvaluator(TabularEvaluator):
         ValueError: another space, or a table that cannot be used.
     """
 
-    def __init__(self, space: SearchSpace, table: str | None, partial: bool = False) -> None:
+    def __init__(self, space: SearchSpace, table: Text | None, partial: bool = False) -> None:
         super().__init__(space, table, partial=partial, split="test")

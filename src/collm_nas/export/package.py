@@ -149,10 +149,12 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WrongPackage(f"{path} cannot be read: {error}. mode=export writes it") from error
     if not isinstance(info, dict) or info.get("format") != FORMAT:
         raise WrongPackage(f"{path} does not describe a subnet (format: {FORMAT})")
+    if not isinstance(info.get("space"), dict) or "architecture" not in info:
+        raise WrongPackage(f"{path} lacks the space or the architecture. mode=export writes it")
     return info
 
 

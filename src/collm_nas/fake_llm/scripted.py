@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Seed, Text
 from collm_nas.fake_llm.faults import FAULTY
 from collm_nas.fake_llm.registry import ask, label, look_up
@@ -16,6 +17,7 @@ from collm_nas.llm.base import JSON, Message, Reply
 from collm_nas.spaces.base import SearchSpace
 
 
+@checked
 class ScriptedChat:
     """Answers by the rules of a persona; see `ChatModel`.
 

@@ -26,7 +26,7 @@ from urllib.parse import unquote
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from collm_nas.config.arguments import key_of, node_problems
+from collm_nas.core.arguments import key_of, node_problems
 from collm_nas.core.checkout import conf_dir
 from collm_nas.fake_llm.completion import TEXT, BadRequest, completion, problem, read
 from collm_nas.fake_llm.faults import BEHIND, FAULTY, fault

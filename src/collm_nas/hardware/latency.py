@@ -20,11 +20,12 @@ from filelock import FileLock
 from pydantic import AfterValidator
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.arguments import checked
 from collm_nas.core.cache import cache_dir
 from collm_nas.core.files import Journal
 from collm_nas.core.problem import Metrics
-from collm_nas.core.ranges import Text
-from collm_nas.hardware.timing import Pace, Timing, time_calls
+from collm_nas.core.ranges import Text, Workers
+from collm_nas.hardware.timing import MinimumMs, Pace, Repeats, Timing, Warmup, time_calls
 from collm_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Setting:
             raise ValueError("hardware.engine=onnxruntime measures on hardware.device=cpu only")
 
 
+@checked
 class MeasuredLatency:
     """Adds `latency_ms`, the median over samples, to the closed-form costs.
 
@@ -87,11 +89,11 @@ class MeasuredLatency:
         space: SearchSpace,
         engine: Engine,
         device: Device,
-        cores: Annotated[int, Ge(1), Le(1024)],
+        cores: Workers,
         batch: Annotated[int, Ge(1), Le(4096)],
-        warmup: Annotated[int, Ge(0), Le(10_000)],
-        repeats: Annotated[int, Ge(2), Le(10_000)],
-        minimum_ms: Annotated[float, Ge(0), Le(60_000)],
+        warmup: Warmup,
+        repeats: Repeats,
+        minimum_ms: MinimumMs,
         cache: Text | None = None,
     ) -> None:
         if not space.supernet:
@@ -175,7 +177,8 @@ class _Measured:
         """
         journal: Journal[dict[str, Any]] = Journal(self.path, dict[str, Any], of_run=False)
         for index, line in enumerate(journal.entries[1:], start=1):
-            if not {"network", "median_ms"} <= line.keys() and "key" not in line:
+            median = line.get("median_ms")
+            if not ("network" in line and isinstance(median, float | int)) and "key" not in line:
                 journal.refuse(index, "it is no measurement")
             if "network" in line:
                 self.known[_json(line["network"])] = float(line["median_ms"])

@@ -12,11 +12,13 @@ from itertools import product
 from pathlib import Path
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Metrics
 from collm_nas.core.ranges import Text
 from collm_nas.spaces.base import SearchSpace
 
 
+@checked
 class LatencyTable:
     """Adds `latency_ms`, the sum over the blocks of a network, to the closed-form costs.
 

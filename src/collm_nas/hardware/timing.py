@@ -6,8 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from collm_nas.core.arguments import checked
+
+Warmup = Annotated[int, Ge(0), Le(10_000)]
+Repeats = Annotated[int, Ge(2), Le(10_000)]
+MinimumMs = Annotated[float, Ge(0), Le(60_000)]
 
 
+@checked
 @dataclass(frozen=True)
 class Pace:
     """How thoroughly is timed.
@@ -21,19 +31,9 @@ class Pace:
         ValueError: a number is too small.
     """
 
-    warmup: int
-    repeats: int
-    minimum_ms: float
-
-    def __post_init__(self) -> None:
-        least = {"warmup": 0, "repeats": 2, "minimum_ms": 0}
-        problems = [
-            f"hardware.{name} must be at least {bound}, got {getattr(self, name)}"
-            for name, bound in least.items()
-            if getattr(self, name) < bound
-        ]
-        if problems:
-            raise ValueError("\n".join(problems))
+    warmup: Warmup
+    repeats: Repeats
+    minimum_ms: MinimumMs
 
 
 @dataclass(frozen=True)

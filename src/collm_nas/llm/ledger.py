@@ -17,12 +17,13 @@ from threading import Lock
 from time import monotonic
 from typing import Annotated, Any, Literal, NotRequired, cast
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from typing_extensions import TypedDict
 
+from collm_nas.core.arguments import checked
 from collm_nas.core.files import Journal
 from collm_nas.core.printable import encodable
-from collm_nas.core.ranges import NotNegative
+from collm_nas.core.ranges import CountOrZero, NotNegative
 from collm_nas.llm.base import JSON, SCRIPTED, CapReached, ChatModel, Message, Reply, Usage
 
 
@@ -78,6 +79,7 @@ class CallLine(TypedDict):
     seconds: float
 
 
+@checked
 @dataclass(frozen=True)
 class Caps:
     """What all calls of a run may cost together, over all its visits; None: no cap.
@@ -91,8 +93,8 @@ class Caps:
         seconds: spent on waiting for answers.
     """
 
-    calls: Annotated[int, Ge(0)] | None = None
-    tokens: Annotated[int, Ge(0)] | None = None
+    calls: CountOrZero | None = None
+    tokens: Annotated[int, Ge(0), Le(10**12)] | None = None
     usd: NotNegative | None = None
     seconds: NotNegative | None = None
 

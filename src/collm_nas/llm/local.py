@@ -23,6 +23,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import MANY, Seed, Share, Text
 from collm_nas.llm.base import JSON, ContextFull, LLMUnavailable, Message, Reply
 from collm_nas.llm.openai import OpenAIChat
@@ -35,6 +36,7 @@ LAST_BYTES = 2000  # of what a dying engine said
 ENGINE = Path(__file__).with_name("local_engine.py")
 
 
+@checked
 class LocalChat:
     """A GGUF model, served by llama.cpp in a child process that both roles share.
 

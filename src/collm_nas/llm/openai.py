@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from annotated_types import Ge, Gt, Le
 
+from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Seed, Text
 from collm_nas.llm.address import url_problems
 from collm_nas.llm.advice import LONGEST_WAIT_S, advice
@@ -53,6 +54,7 @@ PLACEHOLDER_KEY = "none"  # the client insists on one
 FILTERED = "content_filter"
 
 
+@checked
 class OpenAIChat:
     """A model behind a chat completion endpoint.
 

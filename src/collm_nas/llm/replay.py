@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from collm_nas.core.arguments import checked
 from collm_nas.core.printable import encodable
 from collm_nas.core.ranges import Text
 from collm_nas.llm.base import JSON, LLMUnavailable, Message, Reply
@@ -19,6 +20,7 @@ from collm_nas.llm.ledger import CallLine, MessageLine, open_calls, reply_of
 LEDGER = "llm_calls.jsonl"
 
 
+@checked
 class ReplayChat:
     """Answers from the ledger of a run.
 

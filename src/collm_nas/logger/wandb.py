@@ -6,6 +6,7 @@ The run's id lies in the run directory, so that a resumed search goes on in the 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,11 @@ from collm_nas.core.ranges import Text
 from collm_nas.logger.base import Snapshot
 
 ID = re.compile("[0-9a-f]{8}")
+OFFLINE = ("offline", "disabled", "dryrun")  # values of WANDB_MODE
+REMEDY = (
+    "Log in (wandb login), or log without a network (WANDB_MODE=offline), or to a file alone "
+    "(logger=csv)."
+)
 
 COLUMNS: list[str | int] = [
     "round",
@@ -73,11 +79,22 @@ class WandbLogger:
             )
         except wandb.Error as error:
             why = printable(str(error).strip().partition("\n")[0]).rstrip(".")
-            raise UserError(
-                f"logger=wandb: {why}. Log in (wandb login), or log without a network "
-                "(WANDB_MODE=offline), or to a file alone (logger=csv)."
-            ) from error
+            raise UserError(f"logger=wandb: {why}. {REMEDY}") from error
         self.run.define_metric("*", step_metric="round")
+
+    @staticmethod
+    def require_login() -> None:
+        """See whether W&B knows who reports, without asking it.
+
+        Raises:
+            UserError: it does not.
+        """
+        import wandb
+
+        if os.environ.get("WANDB_MODE", "online") not in OFFLINE and not wandb.login(
+            prompt=False, verify=False
+        ):
+            raise UserError(f"logger=wandb: there is no login. {REMEDY}")
 
     def log_round(self, snapshot: Snapshot) -> None:
         """See `SearchLogger`."""

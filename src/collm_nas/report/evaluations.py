@@ -8,13 +8,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Required
+
+from typing_extensions import TypedDict
 
 from collm_nas.config.run import UserError
-from collm_nas.core.files import write_atomically
+from collm_nas.core.files import CorruptFile, read_json, write_atomically
 
 FILE = "evaluation.json"
 KEY = ("mode", "architecture", "protocol", "seeds")  # what makes two entries the same evaluation
+
+
+class Entry(TypedDict, total=False):
+    """An evaluation in the file, as far as others read it."""
+
+    mode: Required[str]
+    architecture: Any  # as the space encodes it
+    seeds: list[int]
+    weights: list[str]  # a file for each seed
 
 
 def keep(directory: Path, entry: Mapping[str, Any]) -> Path:
@@ -31,7 +42,7 @@ def keep(directory: Path, entry: Mapping[str, Any]) -> Path:
     return path
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[Entry]:
     """Read all entries; none if there is no file.
 
     Raises:
@@ -40,12 +51,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return [dict(entry) for entry in entries]
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} is no list of evaluations ({error}). Move it away and repeat the command."
-        ) from error
+        return read_json(path, list[Entry], "Move it away and repeat the command.")
+    except CorruptFile as error:
+        raise UserError(str(error)) from error
 
 
 def _key(entry: Mapping[str, Any]) -> list[Any]:

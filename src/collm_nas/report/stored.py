@@ -104,7 +104,7 @@ def read_run(directory: Path, unfinished: bool = False) -> StoredRun:
             "Finish it by repeating its search.py command."
         )
     try:
-        config = stored(directory / "config.yaml")
+        config = stored(directory / "config.yaml", ("strategy", "hardware", "evaluator", "choices"))
         result = read_result(directory)
         path = directory / "archive.jsonl"
         archive = Archive.read(path, result["selected_on"] if result else _objective(path))

@@ -16,19 +16,21 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from collm_nas.core.arguments import key_of, misfits
 from collm_nas.core.checkout import typed
 from collm_nas.core.files import write_atomically
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.supernet import OfficialWeights, Supernet, build_supernet, supernet_class
 
 State = dict[str, Tensor]
+Shape = TypeVar("Shape")
 FORMAT = "collm-nas supernet 1"
 INFO = "collm_nas"  # the one entry of metadata, as JSON: safetensors writes several in any order
 # What training loops put beside weights: their options, and numbers and arrays of numpy.
@@ -108,9 +110,31 @@ def supernet_info(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, framework="pt") as file:
             info = json.loads((file.metadata() or {}).get(INFO, "{}"))
-            return {str(key): str(value) for key, value in dict(info).items()}
-    except (SafetensorError, TypeError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise WrongCheckpoint(f"{path} is damaged: {error}.") from error
+    if found := misfits(info, dict[str, str]):
+        told = "; ".join(problem.told(key_of(problem.path) or INFO) for problem in found)
+        raise WrongCheckpoint(f"{path} is damaged: in its metadata {told}.")
+    return dict(info)
+
+
+def info_of(path: Path, key: str, shape: type[Shape]) -> Shape | None:
+    """Return what a file of ours says of itself under `key`, as JSON; `None` if it does not.
+
+    Raises:
+        WrongCheckpoint: it is damaged.
+    """
+    text = supernet_info(path).get(key)
+    if text is None:
+        return None
+    try:
+        value: Shape = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WrongCheckpoint(f"{path} is damaged: {key} in its metadata: {error}.") from error
+    if found := misfits(value, shape):
+        told = "; ".join(problem.told(key_of((key, *problem.path))) for problem in found)
+        raise WrongCheckpoint(f"{path} is damaged: in its metadata {told}.")
+    return value
 
 
 def official_weights(space: SearchSpace) -> OfficialWeights | None:

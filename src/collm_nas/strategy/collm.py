@@ -11,6 +11,7 @@ import math
 from typing import Literal
 
 from collm_nas.core.archive import Archive, Round
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, MaybeInfinite, Seed
 from collm_nas.core.strategy import Batch
@@ -22,6 +23,7 @@ from collm_nas.strategy.asking import Asking, Candidates, Manner
 MAX_STRATEGY = 20_000  # characters: it is retold in every round, and a model may run wild
 
 
+@checked
 class CoLLM:
     """Navigator and Generator take turns, once per round.
 

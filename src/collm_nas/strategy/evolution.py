@@ -17,6 +17,7 @@ from annotated_types import Ge, Le
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.archive import Archive
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import MANY, CountOrZero, Seed, Share
 from collm_nas.core.strategy import Batch, round_rng
@@ -24,6 +25,7 @@ from collm_nas.spaces.base import SearchSpace
 from collm_nas.strategy.untried import untried
 
 
+@checked
 class Evolution:
     """Breed each generation from the best architectures so far; a generation is a round.
 

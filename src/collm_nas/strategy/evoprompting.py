@@ -11,6 +11,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from collm_nas.core.archive import Archive
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import MANY, Count, Seed
 from collm_nas.core.strategy import Batch, round_rng
@@ -20,6 +21,7 @@ from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking, Candidates, Manner
 
 
+@checked
 class EvoPrompting:
     """Let one LLM vary the best architectures so far.
 

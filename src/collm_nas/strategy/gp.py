@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.archive import Archive, Record
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, NotNegative, Seed
 from collm_nas.core.strategy import Batch, round_rng
@@ -29,6 +30,7 @@ ELITE = 10  # how many of the best are mutated where a space is too large to lis
 MUTANTS = SAMPLES = 500  # candidates there, per round
 
 
+@checked
 class GaussianProcess:
     """Propose the candidates with the highest upper confidence bound.
 

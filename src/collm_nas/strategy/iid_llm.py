@@ -7,6 +7,7 @@ Baselines are Competitive with Code Evolution", 2026, https://arxiv.org/abs/2602
 from __future__ import annotations
 
 from collm_nas.core.archive import Archive
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Seed
 from collm_nas.core.strategy import Batch
@@ -16,6 +17,7 @@ from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking, Candidates, Manner
 
 
+@checked
 class IIDLLM:
     """Ask the same question in every round. Args: as for `CoLLM`."""
 

@@ -11,6 +11,7 @@ import random
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.archive import Archive, Record, Round
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Seed
 from collm_nas.core.strategy import Batch, Fold, Proposal, round_rng
@@ -19,6 +20,7 @@ from collm_nas.strategy.untried import untried
 START, STEP = "start", "step"  # notes
 
 
+@checked
 class LocalSearch:
     """Try the neighbours of the best architecture since the last start, in random order.
 

@@ -16,6 +16,7 @@ from annotated_types import Ge, Le
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.archive import Archive, Record, Round
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import MANY, Seed, Share
 from collm_nas.core.strategy import Batch, Fold, round_rng
@@ -36,6 +37,7 @@ class Survivor:
         return -self.rank, self.crowding
 
 
+@checked
 class NSGA2:
     """Breed each generation from the last survivors; a generation is a round.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collm_nas.core.archive import Archive
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Seed
 from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.strategy.untried import untried
 
 
+@checked
 class RandomSearch:
     """Propose uniform samples that meet the limits.
 

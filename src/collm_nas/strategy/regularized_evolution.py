@@ -10,12 +10,14 @@ import random
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.archive import Archive
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Seed
 from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.strategy.untried import untried
 
 
+@checked
 class RegularizedEvolution:
     """Mutate one gene of the best of a random sample of the youngest architectures.
 

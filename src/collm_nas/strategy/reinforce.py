@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from collm_nas.core.architecture import Architecture, Value
 from collm_nas.core.archive import Archive, Round
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Positive, Seed, Share
 from collm_nas.core.strategy import Batch, Fold, round_rng
@@ -38,6 +39,7 @@ class Policy:
     updates: int = 0
 
 
+@checked
 class Reinforce:
     """Sample from a policy that is updated after every evaluation.
 

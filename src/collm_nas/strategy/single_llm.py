@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from collm_nas.core.archive import Archive
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import MaybeInfinite, Seed
 from collm_nas.core.strategy import Batch
@@ -17,6 +18,7 @@ from collm_nas.strategy import telling
 from collm_nas.strategy.asking import Asking, Candidates, Manner
 
 
+@checked
 class SingleLLM:
     """Ask one LLM for the next candidates, given everything evaluated so far.
 

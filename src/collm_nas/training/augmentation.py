@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import numpy as np
-from annotated_types import Ge
 from PIL import Image
 from torch import Tensor
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import CountOrZero
 from collm_nas.data.view import PILLOW, Interpolation, Pixels, RandomView, crop_box
 
 FLIP = Image.Transpose.FLIP_LEFT_RIGHT
@@ -44,25 +45,17 @@ class Single:
         return images_NCHW, labels
 
 
+@checked
 @dataclass(frozen=True)
 class RandomCrop(RandomView, Single):
     """A random view of each image; batch norms may be calibrated on such views, too."""
-
-    def __post_init__(self) -> None:
-        problems = wrong_scale(self.scale)
-        for name in ("brightness", "contrast", "saturation"):
-            if getattr(self, name) < 0:
-                problems.append(
-                    f"recipe.augmentation.{name} must not be negative, got {getattr(self, name)}"
-                )
-        if problems:
-            raise ValueError("\n".join(problems))
 
     def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
         """See `Augmentation`."""
         return self.draw(image, size, random.Random(rng_seed))
 
 
+@checked
 @dataclass(frozen=True)
 class PaddedCrop(Single):
     """CIFAR's: mirrored half of the time; then a crop of the image's own size, black around it.
@@ -72,13 +65,7 @@ class PaddedCrop(Single):
             around 32 pixels, 2 around 16.
     """
 
-    padding: Annotated[int, Ge(0)] | None = None
-
-    def __post_init__(self) -> None:
-        if (self.padding or 0) < 0:
-            raise ValueError(
-                f"recipe.augmentation.padding must not be negative, got {self.padding}"
-            )
+    padding: CountOrZero | None = None
 
     def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
         """See `Augmentation`."""
@@ -102,10 +89,3 @@ def random_crop(
 def maybe_mirrored(image: Image.Image, rng: random.Random) -> Image.Image:
     """Mirror half of the time."""
     return image.transpose(FLIP) if rng.random() < 0.5 else image
-
-
-def wrong_scale(scale: float) -> list[str]:
-    """Say what is wrong with the least part of an area; empty if nothing is."""
-    if 0 < scale <= 1:
-        return []
-    return [f"recipe.augmentation.scale must be over 0 and at most 1, got {scale}"]

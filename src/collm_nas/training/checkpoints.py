@@ -42,9 +42,18 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content["step"], int):
+            raise TypeError("its step is no number")
         return content
     except Exception as error:  # torch.load raises anything for a file that it did not write
-        raise ValueError(f"{path} is damaged: delete it to repeat the phase. {error}") from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> ValueError:
+    """Say that a checkpoint cannot be used, and what to do."""
+    return ValueError(
+        f"{path} is damaged: delete it to repeat the phase. {type(error).__name__}: {error}"
+    )
 
 
 class Checkpoints(L.Callback):
@@ -76,9 +85,12 @@ class Checkpoints(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Go back to where the checkpoint was written; listen to signals from here on."""
         if self.restored is not None:
-            pl_module.load_state_dict(self.restored["module"])
-            trainer.optimizers[0].load_state_dict(self.restored["optimizer"])
-            trainer.precision_plugin.load_state_dict(self.restored["precision"])
+            try:
+                pl_module.load_state_dict(self.restored["module"])
+                trainer.optimizers[0].load_state_dict(self.restored["optimizer"])
+                trainer.precision_plugin.load_state_dict(self.restored["precision"])
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise damaged(self.path, error) from error
             self.restored = None
         self._handlers = {s: signal.signal(s, self._end) for s in SIGNALS}
 

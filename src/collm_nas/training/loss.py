@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch.nn.functional as F
-from annotated_types import Ge, Lt
 from torch import Tensor
+
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import BelowOne, NotNegative
 
 
 class Loss(Protocol):
@@ -19,6 +21,7 @@ class Loss(Protocol):
         """Return a scalar; `targets` are classes (N,), or distributions (N, C) after mixup."""
 
 
+@checked
 @dataclass(frozen=True)
 class CrossEntropy:
     """Cross-entropy; with a teacher, a weighted sum of the labels' and the teacher's.
@@ -32,29 +35,11 @@ class CrossEntropy:
         teacher_smoothing: how much of the class that the teacher names is spread over all classes.
     """
 
-    label_smoothing: float = 0.0
-    label_weight: float = 1.0
-    teacher_weight: float = 1.0
+    label_smoothing: BelowOne = 0.0
+    label_weight: NotNegative = 1.0
+    teacher_weight: NotNegative = 1.0
     teacher: Literal["distribution", "class"] = "distribution"
-    teacher_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
-
-    def __post_init__(self) -> None:
-        problems = []
-        if not 0 <= self.label_smoothing < 1:
-            problems.append(
-                f"recipe.loss.label_smoothing must be from 0 to below 1, got {self.label_smoothing}"
-            )
-        if min(self.label_weight, self.teacher_weight) < 0:
-            problems.append(
-                "recipe.loss.label_weight and teacher_weight must not be negative, got "
-                f"{self.label_weight} and {self.teacher_weight}"
-            )
-        if self.teacher not in ("distribution", "class"):
-            problems.append(
-                f"recipe.loss.teacher must be distribution or class, got {self.teacher!r}"
-            )
-        if problems:
-            raise ValueError("\n".join(problems))
+    teacher_smoothing: BelowOne = 0.0
 
     def __call__(
         self, logits_NC: Tensor, targets: Tensor, teacher_logits_NC: Tensor | None = None

@@ -10,6 +10,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import BelowOne, NotNegative, Positive
+
 Decay = Literal["all", "weights", "ofa", "spos", "autoformer"]
 
 # Each rule tells from a parameter's name and dimensions whether it decays.
@@ -36,6 +39,7 @@ class OptimizerRecipe(Protocol):
         """Return a new optimiser of all parameters; the schedule changes `lr` later."""
 
 
+@checked
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent with momentum.
@@ -45,16 +49,10 @@ class SGD:
         decay: what it acts on, a name in `DECAY_RULES`.
     """
 
-    momentum: float = 0.9
+    momentum: BelowOne = 0.9
     nesterov: bool = False
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     decay: Decay = "weights"
-
-    def __post_init__(self) -> None:
-        _refuse(
-            _unless(0 <= self.momentum < 1, "momentum", "from 0 to below 1", self.momentum),
-            *_wrong_decay(self.weight_decay, self.decay),
-        )
 
     def build(self, network: nn.Module, lr: float) -> Optimizer:
         """See `OptimizerRecipe`."""
@@ -62,6 +60,7 @@ class SGD:
         return torch.optim.SGD(groups, lr, momentum=self.momentum, nesterov=self.nesterov)
 
 
+@checked
 @dataclass(frozen=True)
 class AdamW:
     """Adam with decoupled weight decay.
@@ -73,17 +72,10 @@ class AdamW:
         eps: added to the denominator.
     """
 
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     decay: Decay = "weights"
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        inside = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        _refuse(
-            _unless(inside, "betas", "two numbers from 0 to below 1", self.betas),
-            *_wrong_decay(self.weight_decay, self.decay),
-        )
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    eps: Positive = 1e-8
 
     def build(self, network: nn.Module, lr: float) -> Optimizer:
         """See `OptimizerRecipe`."""
@@ -104,19 +96,3 @@ def decay_groups(network: nn.Module, weight_decay: float, rule: Decay) -> list[d
         {"params": split[False], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
-
-
-def _wrong_decay(weight_decay: float, decay: str) -> list[str]:
-    return [
-        _unless(weight_decay >= 0, "weight_decay", "zero or more", weight_decay),
-        _unless(decay in DECAY_RULES, "decay", f"one of {', '.join(DECAY_RULES)}", decay),
-    ]
-
-
-def _unless(holds: bool, key: str, expected: str, value: object) -> str:
-    return "" if holds else f"recipe.optimizer.{key} must be {expected}, got {value!r}"
-
-
-def _refuse(*problems: str) -> None:
-    if found := [problem for problem in problems if problem]:
-        raise ValueError("\n".join(found))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Count, Positive
 
 
+@checked
 @dataclass(frozen=True)
 class Pace:
     """How often something happens while a phase trains.

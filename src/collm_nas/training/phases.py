@@ -128,7 +128,10 @@ def _run_phase(job: Job, network: nn.Module, index: int) -> dict[str, Any]:
             "(trainer.limit_train_batches). Choose another directory: run_dir=…"
         )
     load_weights(kept, network, job.space)
-    row = _kept_row(open_rows(validated).entries, job.keep)
+    rows = open_rows(validated)
+    if not rows.entries:
+        rows.refuse(0, "a phase that is over has a line at least")
+    row = _kept_row(rows.entries, job.keep)
     return {"phase": phase.name, "steps": steps, "anchors": row, "images": job.validated_on}
 
 
@@ -205,9 +208,9 @@ def _hold_processes(job: Job, network: nn.Module, trainer: L.Trainer) -> None:
     elif (before := held.read_text()) != now:
         raise ValueError(
             f"{job.directory} was begun with {before} process(es), now there are {now}: batch "
-            f"norms would see {share} images at a time instead of "
-            f"{job.recipe.batch_size // int(before)}. Go on with as many (trainer.devices, "
-            "num_nodes), or begin in another run_dir, where recipe.micro_batch=N makes a training "
+            f"norms would see {share} images at a time, not as many as before. Go on with as many "
+            "(trainer.devices, num_nodes), or begin in another run_dir, where "
+            "recipe.micro_batch=N makes a training "
             "the same on any number"
         )
 

@@ -11,23 +11,39 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
+from annotated_types import MinLen
 from PIL import Image
+from pydantic import AfterValidator
 from timm.data.auto_augment import RandAugment, rand_augment_transform
 from timm.data.mixup import Mixup
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
-from collm_nas.data.view import PILLOW, Pixels
-from collm_nas.training.augmentation import maybe_mirrored, random_crop, wrong_scale
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import Count, NotNegative, Share
+from collm_nas.data.view import PILLOW, Area, Pixels
+from collm_nas.training.augmentation import maybe_mirrored, random_crop
 
 LevelFunction = Callable[[float, dict[str, Any]], tuple[int]]
 MEAN = (124, 116, 104)  # of ImageNet; what moving and rotating an image uncovers
 
 
+def _of_timm(policy: str) -> str:
+    try:
+        _operations(policy, 224)
+    except (AssertionError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"is not one of timm's RandAugment: {policy!r}") from error
+    return policy
+
+
+Policy = Annotated[str, MinLen(1), AfterValidator(_of_timm)]
+
+
+@checked
 @dataclass(frozen=True)
 class RandAugmented:
     """A bicubic random crop, a mirror, RandAugment, random erasing; then mixup or cutmix.
@@ -44,34 +60,18 @@ class RandAugmented:
             https://arxiv.org/abs/1901.09335).
     """
 
-    policy: str = "rand-m9-mstd0.5-inc1"
-    scale: float = 0.08
-    erasing: float = 0.25
-    mixup: float = 0.8
-    cutmix: float = 1.0
-    switch: float = 0.5
-    smoothing: float = 0.1
-    repeats: int = 3
+    policy: Policy = "rand-m9-mstd0.5-inc1"
+    scale: Area = 0.08
+    erasing: Share = 0.25
+    mixup: NotNegative = 0.8
+    cutmix: NotNegative = 1.0
+    switch: Share = 0.5
+    smoothing: Share = 0.1
+    repeats: Count = 3
 
     def __post_init__(self) -> None:
-        key = "recipe.augmentation"
-        problems = wrong_scale(self.scale)
-        for name in ("erasing", "switch", "smoothing"):
-            if not 0 <= getattr(self, name) <= 1:
-                problems.append(f"{key}.{name} must be from 0 to 1, got {getattr(self, name)}")
-        if min(self.mixup, self.cutmix) < 0 or not self.mixup + self.cutmix:
-            problems.append(
-                f"{key}.mixup and cutmix must not be negative, and not both zero, got "
-                f"{self.mixup} and {self.cutmix}"
-            )
-        if self.repeats < 1:
-            problems.append(f"{key}.repeats must be at least 1, got {self.repeats}")
-        try:
-            _operations(self.policy, 224)
-        except (AssertionError, ValueError, NotImplementedError):
-            problems.append(f"{key}.policy is not one of timm's RandAugment: {self.policy!r}")
-        if problems:
-            raise ValueError("\n".join(problems))
+        if not self.mixup + self.cutmix:
+            raise ValueError("recipe.augmentation.mixup and cutmix must not both be zero")
 
     def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
         """See `Augmentation`."""

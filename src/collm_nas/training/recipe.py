@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
-from annotated_types import Ge
+from annotated_types import Ge, Le, MinLen
+from pydantic import AfterValidator
 from torch import nn
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.data.pixels import FORMATS
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import Count, NotNegative, Positive, Side, Text
+from collm_nas.data.pixels import PixelsName
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.training.augmentation import Augmentation
 from collm_nas.training.loss import Loss
@@ -35,6 +39,13 @@ class Preparation(Protocol):
         """Say why this does not fit supernets of `space`; `key` is its place in the config."""
 
 
+def _folder(name: str) -> str:
+    if not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", name):
+        raise ValueError(f"must be letters, digits, . _ + or -: it names a folder, got {name!r}")
+    return name
+
+
+@checked
 @dataclass(frozen=True)
 class Phase:
     """One stretch of training; it starts from the weights that the one before ended with.
@@ -60,14 +71,14 @@ class Phase:
             stay as they are.
     """
 
-    name: str
-    lr: float = 0.0
-    epochs: float | None = None
-    steps: int | None = None
-    warmup_epochs: float = 0
+    name: Annotated[str, AfterValidator(_folder)]
+    lr: NotNegative = 0.0
+    epochs: Positive | None = None
+    steps: Annotated[int, Ge(1), Le(10**9)] | None = None
+    warmup_epochs: NotNegative = 0
     sampling: SamplingRule | None = None
-    teacher: str | None = None
-    init_from: str | None = None
+    teacher: Text | None = None
+    init_from: Text | None = None
     prepare: Preparation | None = None
     zero_unused_gradients: bool = False
     statistics_only: bool = False
@@ -83,20 +94,20 @@ class Phase:
         """Say what is wrong with this phase by itself; each begins with a key."""
         found = []
         lengths = [n for n in (self.epochs, self.steps) if n is not None]
-        if len(lengths) != 1 or lengths[0] <= 0:
+        if len(lengths) != 1:
             found.append(
-                f"epochs or steps must be set and positive, not both, got {self.epochs} and "
-                f"{self.steps}"
+                f"epochs or steps must be set, not both, got {self.epochs} and {self.steps}"
             )
-        if self.lr <= 0 and not self.statistics_only:
+        if not self.lr and not self.statistics_only:
             found.append(f"lr must be positive, got {self.lr}")
-        if self.warmup_epochs < 0 or 0 < (self.epochs or 0) < self.warmup_epochs:
+        if 0 < (self.epochs or 0) < self.warmup_epochs:
             found.append(
                 f"warmup_epochs must be a part of the phase's epochs, got {self.warmup_epochs}"
             )
         return found
 
 
+@checked
 @dataclass(frozen=True)
 class Recipe:
     """All that decides which weights come out of a training, besides data, network and seed.
@@ -130,22 +141,22 @@ class Recipe:
         ValueError: all the problems at once.
     """
 
-    pixels: str
-    batch_size: int
+    pixels: PixelsName
+    batch_size: Count
     augmentation: Augmentation
     optimizer: OptimizerRecipe
     schedule: Schedule
     loss: Loss
-    phases: Sequence[Phase]
-    lr_batch: int | None = None
-    resolutions: Sequence[int] | None = None
-    clip_norm: float | None = None
+    phases: Annotated[Sequence[Phase], MinLen(1)]
+    lr_batch: Count | None = None
+    resolutions: Annotated[Sequence[Side], MinLen(1)] | None = None
+    clip_norm: Positive | None = None
     teacher_mode: Literal["train", "eval"] = "eval"
-    micro_batch: Annotated[int, Ge(1)] | None = None
+    micro_batch: Count | None = None
     precision: Precision | None = None
     keep: Literal["best", "last"] = "best"
     norms: Literal["calibrated", "own"] = "calibrated"
-    made_for: str | None = None
+    made_for: Text | None = None
 
     def __post_init__(self) -> None:
         if problems := self._problems():
@@ -172,6 +183,12 @@ class Recipe:
                 own = space.image_sizes()
         return draw_size(self.resolutions or own, seed, step)
 
+    def files(self) -> set[str]:
+        """Name the weights from elsewhere that phases begin with or learn from."""
+        own = {LARGEST, *(phase.name for phase in self.phases)}
+        named = {origin for p in self.phases for origin in (p.init_from, p.teacher) if origin}
+        return named - own
+
     def fixed(self, arch: Architecture) -> Recipe:
         """Return this recipe for one network: all of its phases train `arch`."""
         phases = tuple(replace(phase, sampling=Fixed(arch)) for phase in self.phases)
@@ -179,14 +196,6 @@ class Recipe:
 
     def _problems(self) -> list[str]:
         found = []
-        if self.pixels not in FORMATS:
-            found.append(f"recipe.pixels must be one of {', '.join(FORMATS)}, got {self.pixels!r}")
-        for key in ("batch_size", "lr_batch", "clip_norm"):
-            value = getattr(self, key)
-            if value is not None and value <= 0:
-                found.append(f"recipe.{key} must be positive, got {value}")
-        if self.teacher_mode not in ("train", "eval"):
-            found.append(f"recipe.teacher_mode must be train or eval, got {self.teacher_mode!r}")
         if self.micro_batch and self.batch_size % self.micro_batch:
             found.append(
                 f"recipe.batch_size must be a multiple of recipe.micro_batch, got "
@@ -195,8 +204,6 @@ class Recipe:
         return found + self._wrong_phases()
 
     def _wrong_phases(self) -> list[str]:
-        if not self.phases:
-            return ["recipe.phases is empty"]
         strangers = [i for i, phase in enumerate(self.phases) if not isinstance(phase, Phase)]
         if strangers:
             return [

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from collm_nas.core.architecture import Architecture, NothingFeasible
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import Count, CountOrZero, NotNegative, Text
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.training.choices import Choices, draw_uniform, wrong_choices
 from collm_nas.training.reference_subnets import largest, smallest
@@ -31,6 +33,7 @@ class SamplingRule(Protocol):
         """Say why this rule cannot draw from `space`; `key` is its place in the config."""
 
 
+@checked
 @dataclass(frozen=True)
 class Uniform:
     """Every gene of every subnet drawn independently and uniformly.
@@ -41,7 +44,7 @@ class Uniform:
             once-for-all; variables that are not named keep all of theirs.
     """
 
-    subnets: int = 1
+    subnets: Count = 1
     choices: Choices = field(default_factory=dict)
 
     def draw(self, space: SearchSpace, seed: int, step: int) -> tuple[Architecture, ...]:
@@ -52,11 +55,10 @@ class Uniform:
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
         """See `SamplingRule`."""
-        return _too_few(self.subnets, f"{key}.subnets", 1) + wrong_choices(
-            space, self.choices, f"{key}.choices"
-        )
+        return wrong_choices(space, self.choices, f"{key}.choices")
 
 
+@checked
 @dataclass(frozen=True)
 class CostBins:
     """One subnet a step: a bin of costs uniformly, then uniformly from the subnets in it.
@@ -72,10 +74,10 @@ class CostBins:
         metric: which cost.
     """
 
-    minimum: float
-    maximum: float
-    bins: int
-    metric: str = "macs"
+    minimum: NotNegative
+    maximum: NotNegative
+    bins: Count
+    metric: Text = "macs"
 
     choices: Choices = field(default_factory=dict, init=False)
 
@@ -86,10 +88,10 @@ class CostBins:
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
         """See `SamplingRule`."""
-        if self.bins < 1 or not self.minimum < self.maximum:
+        if not self.minimum < self.maximum:
             return [
-                f"{key} needs bins of at least 1 and a minimum below its maximum, got "
-                f"{self.bins}, {self.minimum:,} and {self.maximum:,}"
+                f"{key} needs a minimum below its maximum, got {self.minimum:,} and "
+                f"{self.maximum:,}"
             ]
         known = space.costs(space.sample(random.Random(0)))
         if self.metric not in known:
@@ -145,6 +147,7 @@ class StrictFairness:
         ]
 
 
+@checked
 @dataclass(frozen=True)
 class Sandwich:
     """The largest subnet, the smallest one, and some drawn uniformly between them.
@@ -154,7 +157,7 @@ class Sandwich:
     others learn from it.
     """
 
-    random: int = 2
+    random: CountOrZero = 2
     choices: Choices = field(default_factory=dict)
 
     def draw(self, space: SearchSpace, seed: int, step: int) -> tuple[Architecture, ...]:
@@ -166,9 +169,7 @@ class Sandwich:
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
         """See `SamplingRule`."""
-        return _too_few(self.random, f"{key}.random", 0) + wrong_choices(
-            space, self.choices, f"{key}.choices"
-        )
+        return wrong_choices(space, self.choices, f"{key}.choices")
 
 
 @dataclass(frozen=True)
@@ -191,10 +192,6 @@ class Fixed:
 def draw_size(sizes: Sequence[int], seed: int, step: int) -> int:
     """Draw the side of a step's images, in pixels; one size for the whole batch."""
     return random.Random(f"{seed}/size/{step}").choice(sizes)
-
-
-def _too_few(count: int, key: str, least: int) -> list[str]:
-    return [] if count >= least else [f"{key} must be at least {least}, got {count}"]
 
 
 def _keyed(seed: int, step: int, index: int) -> random.Random:

@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import NotNegative
+
 
 @dataclass(frozen=True)
 class Horizon:
@@ -33,6 +36,7 @@ class Schedule(Protocol):
         """Return the learning rate of a step; `step` counts from the start of the phase."""
 
 
+@checked
 @dataclass(frozen=True)
 class Cosine:
     """A linear warm-up, then half a cosine from the peak to `floor`, set anew for every step.
@@ -43,8 +47,8 @@ class Cosine:
             batch size (Goyal et al., 2017, https://arxiv.org/abs/1706.02677).
     """
 
-    floor: float = 0.0
-    warmup_from: float | None = 0.0
+    floor: NotNegative = 0.0
+    warmup_from: NotNegative | None = 0.0
 
     def lr(self, step: int, horizon: Horizon) -> float:
         """See `Schedule`."""
@@ -54,11 +58,12 @@ class Cosine:
         return _cosine(done, horizon.lr, self.floor)
 
 
+@checked
 @dataclass(frozen=True)
 class Linear:
     """A linear warm-up, then a straight line from the peak to zero, set anew for every step."""
 
-    warmup_from: float | None = 0.0
+    warmup_from: NotNegative | None = 0.0
 
     def lr(self, step: int, horizon: Horizon) -> float:
         """See `Schedule`."""
@@ -68,6 +73,7 @@ class Linear:
         return horizon.lr * (1 - done)
 
 
+@checked
 @dataclass(frozen=True)
 class EpochCosine:
     """AutoFormer's schedule: one rate for an epoch; the warm-up hides the start of the cosine.
@@ -79,8 +85,8 @@ class EpochCosine:
             rate of the one before it.
     """
 
-    floor: float = 1e-5
-    warmup_from: float = 1e-6
+    floor: NotNegative = 1e-5
+    warmup_from: NotNegative = 1e-6
     late: bool = True
 
     def lr(self, step: int, horizon: Horizon) -> float:

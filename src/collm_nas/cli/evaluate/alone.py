@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from collm_nas.cli import training_run as training
 from collm_nas.cli.evaluate.bench import Bench, build_bench
 from collm_nas.cli.evaluate.subject import Subject
+from collm_nas.cli.preflight import all_of
 from collm_nas.config.run import Stopped, UserError, build, open_run
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.cache import cache_dir
@@ -148,10 +149,11 @@ def train_alone(
 
 def _train(cfg: DictConfig, one: OneNetwork, directory: Path, start: Bench | None) -> Path:
     """Return the file with the weights of the last step."""
-    recipe: Recipe = build(cfg.recipe)
-    _refuse_supernets(recipe)
-    recipe = recipe.fixed(one.arch)
-    data: ImageData = build(cfg.data)
+    recipe, data, *_ = all_of(
+        lambda: _recipe(cfg).fixed(one.arch),
+        lambda: build(cfg.data),
+        *training.equipment(cfg, one, directory),
+    )
     anchors = partial(_anchors, one, data, recipe)
     job = training.assemble_job(cfg, directory, one, recipe, data, anchors)
     job = replace(job, info={**job.info, NORMS: recipe.norms})
@@ -176,8 +178,9 @@ def _refuse_other_pixels(start: Bench, recipe: Recipe) -> None:
         )
 
 
-def _refuse_supernets(recipe: Recipe) -> None:
-    """Refuse what only supernets can be taught by."""
+def _recipe(cfg: DictConfig) -> Recipe:
+    """Build the recipe; refuse what only supernets can be taught by."""
+    recipe: Recipe = build(cfg.recipe)
     wrong = [p.name for p in recipe.phases if p.teacher or p.prepare or p.init_from]
     if wrong:
         raise UserError(
@@ -185,6 +188,7 @@ def _refuse_supernets(recipe: Recipe) -> None:
             "is set). Choose a recipe of one network: recipe=ofa_finetune, spos_retrain, "
             "autoformer_finetune, nb201_retrain, or light"
         )
+    return recipe
 
 
 def _anchors(

@@ -11,10 +11,13 @@ import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
+
+from annotated_types import MinLen
 
 from collm_nas.core.architecture import Architecture, InvalidArchitecture, NothingFeasible
-from collm_nas.core.ranges import Count, Seed, Side
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import Count, Positive, Seed, Side, one_of
 from collm_nas.spaces.activations import BYTES_PER_VALUE
 from collm_nas.spaces.autoformer.published import PUBLISHED
 from collm_nas.spaces.autoformer.sampling import STEP, ExactSampler, Totals
@@ -36,6 +39,7 @@ TABLE_ROWS = 2 * MAX_DISTANCE + 2  # one for each distance, and row 0 for the cl
 LISTS = ("mlp_ratio", "num_heads")
 # Of the options; the MLP of an even width is a whole number of units wide.
 STEPS = {"depth": 1, "embed_dim": 2, "mlp_ratio": STEP, "num_heads": 1}
+Options = Annotated[Sequence[Positive], MinLen(1)]
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -81,6 +85,7 @@ def shape_of(arch: Architecture) -> Shape:
     return Shape(embed, heads, ratios)
 
 
+@checked
 class AutoFormer(SearchSpace):
     """AutoFormer's vision transformers.
 
@@ -105,7 +110,7 @@ class AutoFormer(SearchSpace):
 
     def __init__(
         self,
-        size: str | Mapping[str, Sequence[float]] = "tiny",
+        size: Annotated[str, one_of(PAPER)] | Mapping[str, Options] = "tiny",
         profile: Literal["paper", "repo"] = "paper",
         names: Literal["official", "opaque"] = "official",
         order_seed: Seed | None = None,
@@ -431,18 +436,7 @@ def _misfits(word: Word, values: Mapping[str, Any]) -> list[str]:
 
 
 def _choices(size: str | Mapping[str, Sequence[float]], profile: str) -> Choices:
-    if profile not in PROFILES:
-        raise ValueError(
-            f"searchspace.profile must be one of {', '.join(PROFILES)}, got {profile!r}"
-        )
-    if isinstance(size, str):
-        if size not in PAPER:
-            raise ValueError(
-                f"searchspace.size must be one of {', '.join(PAPER)}, or a mapping of options, "
-                f"got {size!r}"
-            )
-        return PROFILES[profile][size]
-    return _own_choices(size)
+    return PROFILES[profile][size] if isinstance(size, str) else _own_choices(size)
 
 
 def _own_choices(size: Mapping[str, Sequence[float]]) -> Choices:
@@ -468,9 +462,7 @@ def _own_choices(size: Mapping[str, Sequence[float]]) -> Choices:
     return Choices(**options)
 
 
-def _are_options(options: object, step: float, most: float) -> bool:
-    if not isinstance(options, list | tuple) or not options:
-        return False
+def _are_options(options: Sequence[float], step: float, most: float) -> bool:
     kinds = (int,) if isinstance(step, int) else (int, float)
     fit = all(type(x) in kinds and 0 < x <= most and x % step == 0 for x in options)
     return fit and len({*options}) == len(options)

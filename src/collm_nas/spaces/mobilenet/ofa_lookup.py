@@ -15,6 +15,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Metrics
 from collm_nas.core.ranges import Text
 from collm_nas.spaces.base import SearchSpace
@@ -24,6 +25,7 @@ from collm_nas.spaces.mobilenet.space import MobileNet
 Table = Mapping[str, float]  # name of a layer -> ms
 
 
+@checked
 class OFALookup:
     """Adds `latency_ms`, the sum over the layers of a network, to the closed-form costs.
 

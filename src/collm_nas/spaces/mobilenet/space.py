@@ -12,9 +12,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Count, Seed
 from collm_nas.spaces.activations import BYTES_PER_VALUE
 from collm_nas.spaces.base import Costs, SearchSpace, Variable
@@ -29,7 +30,10 @@ from collm_nas.spaces.mobilenet.skeleton import BASE_WIDTHS, Block, Skeleton
 
 CHOICES = {"d": (2, 3, 4), "ks": (3, 5, 7), "e": (3, 4, 6)}
 
+ImageSize = Annotated[int, Ge(8), Le(10_000)]  # side in pixels
 
+
+@checked
 class MobileNet(SearchSpace):
     """The subnets of a once-for-all MobileNetV3.
 
@@ -57,12 +61,12 @@ class MobileNet(SearchSpace):
     def __init__(
         self,
         width: Annotated[float, Gt(0), Le(100)] = 1.2,
-        resolutions: Sequence[int] = TUTORIAL_RESOLUTIONS,
+        resolutions: Annotated[Sequence[ImageSize], MinLen(1)] = TUTORIAL_RESOLUTIONS,
         num_classes: Count = 1000,
         names: Literal["official", "opaque"] = "official",
         order_seed: Seed | None = None,
         base_widths: Sequence[Annotated[int, Ge(1), Le(65_536)]] = BASE_WIDTHS,
-        choices: Mapping[str, Sequence[int]] = CHOICES,
+        choices: Mapping[str, Sequence[Annotated[int, Ge(1), Le(9)]]] = CHOICES,
     ) -> None:
         if problems := [
             *_wrong_skeleton(base_widths),

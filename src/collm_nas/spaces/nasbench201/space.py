@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
+from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Seed
 from collm_nas.spaces.base import Costs, SearchSpace, Variable, shorten, wrong_keys
 from collm_nas.spaces.codeword import all_words_except
@@ -54,6 +55,7 @@ DATASETS = {
 }
 
 
+@checked
 class NASBench201(SearchSpace):
     """The cells of NAS-Bench-201, trained on `dataset`.
 

@@ -15,6 +15,7 @@ from typing import Annotated
 from annotated_types import MinLen
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Metrics
 from collm_nas.core.ranges import Text
 from collm_nas.spaces.base import SearchSpace
@@ -24,6 +25,7 @@ from collm_nas.spaces.nasbench201.columns import read_columns, suffix_of
 from collm_nas.spaces.nasbench201.space import NASBench201
 
 
+@checked
 class TableCosts:
     """The closed-form costs of a cell, and those in some columns of a table.
 

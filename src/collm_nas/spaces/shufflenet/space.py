@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, MinLen
 
 from collm_nas.core.architecture import Architecture, NothingFeasible
+from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Count, Seed, Side
 from collm_nas.spaces.activations import BYTES_PER_VALUE, largest_pair
 from collm_nas.spaces.additive import AdditiveCost
@@ -86,6 +87,7 @@ class Conv:
         return self.inputs * self.outputs * self.kernel**2 * self.side**2
 
 
+@checked
 class ShuffleNet(SearchSpace):
     """Chains of shuffle and Xception units; the defaults are the published space.
 

@@ -3,7 +3,8 @@
 `_target_` is imported, nothing is called. Whatever a node names, ours or another package's, its
 signature says which settings exist, of which type, and in which range (`Annotated[int, Ge(1)]`,
 `Literal["a", "b"]`); pydantic judges. A number is never read out of a text, nor `true` taken for
-1: what a file says is what is meant.
+1: what a file says is what is meant. A `checked` class holds its arguments against the same
+annotations when a program calls it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,36 @@ import difflib
 import inspect
 import json
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
-from types import SimpleNamespace
-from typing import Any, NamedTuple, get_type_hints
+from functools import cache, wraps
+from types import SimpleNamespace, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    Required,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import ErrorDetails, SchemaError
+from typing_extensions import is_protocol, is_typeddict
 
 MISSING = "???"  # OmegaConf's mark of a value that must be set
 UNSET = "is not set"
 HYDRAS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")  # keys of every node
 CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character
 LONGEST = 60  # characters of a value in a message
 A_NODE = "a node with a `_target_`"
 # what pydantic calls a problem -> what must be; for all others it has words of its own
@@ -58,6 +75,7 @@ ABSENT = {
 }
 
 Path = tuple[str | int, ...]
+Class = TypeVar("Class", bound=type)
 
 
 class Problem(NamedTuple):
@@ -84,6 +102,27 @@ class Given(tuple[str, ...]):
     """Names the arguments that the program supplies: `Annotated[Node, Given(["space"])]`."""
 
 
+def checked(cls: Class) -> Class:
+    """Make the constructor of `cls` refuse what the check of settings would, with a `ValueError`.
+
+    Objects, which no config could hold, are not looked at.
+    """
+    init = vars(cls)["__init__"]
+    signature = inspect.signature(init)
+
+    @wraps(init)
+    def hold_and_init(self: Any, *args: Any, **more: Any) -> None:
+        given = signature.bind(self, *args, **more).arguments
+        plain = {name: value for name, value in given.items() if _is_plain(value)}
+        if found := problems(cls, plain, partial=True):
+            told = (f"{cls.__name__}: {problem.told(key_of(problem.path))}" for problem in found)
+            raise ValueError("\n".join(told))
+        init(self, *args, **more)
+
+    cls.__init__ = hold_and_init  # type: ignore[misc]
+    return cls
+
+
 def node_problems(node: Mapping[str, Any], given: Collection[str] = ()) -> list[Problem]:
     """Return what is wrong with `node`, which holds no interpolations, and with nodes within.
 
@@ -93,7 +132,7 @@ def node_problems(node: Mapping[str, Any], given: Collection[str] = ()) -> list[
     target = node["_target_"]
     try:
         factory = pkgutil.resolve_name(target)
-        inspect.signature(factory)
+        _arguments(factory)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         return [Problem(("_target_",), f"names nothing that can be built, {target!r}: {error}")]
     settings = {name: value for name, value in node.items() if name not in HYDRAS}
@@ -114,43 +153,48 @@ def problems(
         given: names of arguments that the program supplies.
         partial: others will be added later.
     """
-    kinds = {n: p for n, p in inspect.signature(factory).parameters.items() if n not in given}
+    known = {name: a for name, a in _arguments(factory).items() if name not in given}
     found = [
         Problem((name,), UNSET)
-        for name, parameter in kinds.items()
-        if _needed(parameter) and name not in settings and not partial
+        for name, argument in known.items()
+        if argument.needed and name not in settings and not partial
     ]
-    open_ended = any(p.kind == p.VAR_KEYWORD for p in kinds.values())
+    open_ended = any(argument.takes_others for argument in known.values())
     for name, value in settings.items():
-        if name in kinds:
-            found += _under((name,), misfits(value, _annotation(factory, kinds[name])))
+        if name in known:
+            found += _under((name,), misfits(value, known[name].annotation))
         elif open_ended:
             found += _under((name,), misfits(value, Any))
         else:
-            found.append(unknown(name, kinds))
+            found.append(unknown(name, known))
     return found
 
 
 def misfits(value: Any, annotation: Any) -> list[Problem]:
     """Return what in `value`, and in nodes within it, is not as `annotation` says."""
-    if isinstance(annotation, type) and is_dataclass(annotation) and _is_mapping(value):
+    if isinstance(value, dict) and _is_plain_mapping(annotation, value):
         return problems(annotation, value)
     inside = dict(_walk(value))
-    unset = [where for where, part in inside.items() if part == MISSING]
-    nodes = [where for where, part in inside.items() if _is_node(part)]
+    if broken := [where for where, part in inside.items() if not _is_encodable(part)]:
+        return [Problem(where, f"holds half a character: {inside[where]!r}") for where in broken]
     errors: dict[Path, list[ErrorDetails]] = {}
     for error in _errors(value, annotation):
-        where = _where(inside, error)
-        if not any(where[: len(known)] == known for known in [*unset, *nodes]):
-            errors.setdefault(where, []).append(error)
+        errors.setdefault(_where(inside, error), []).append(error)
     given = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Given)]
-    found = [Problem(where, UNSET) for where in unset]
-    for where, wrong in errors.items():
-        if not any(where == other[: len(where)] for other in errors if other != where):
-            found.append(Problem(where, _sentence(inside.get(where), wrong)))
-    for where in nodes:
-        found += _under(where, node_problems(inside[where], *given))
-    return found
+    unset, of_nodes = [], []
+    for where, part in inside.items():
+        if part == MISSING:
+            unset.append(Problem(where, UNSET))
+            errors.pop(where, None)
+        elif _is_node(part) and _may_be_node(errors.get(where, ())):
+            of_nodes += _under(where, node_problems(part, *given))
+            errors.pop(where, None)
+    own = [
+        Problem(where, _sentence(inside.get(where), wrong))
+        for where, wrong in errors.items()
+        if not any(where == other[: len(where)] for other in errors if other != where)
+    ]
+    return [*unset, *own, *of_nodes]
 
 
 def unknown(key: str, known: Collection[str]) -> Problem:
@@ -164,9 +208,36 @@ def _under(path: Path, found: Iterable[Problem]) -> list[Problem]:
     return [Problem((*path, *problem.path), problem.message) for problem in found]
 
 
-def _needed(parameter: inspect.Parameter) -> bool:
-    variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    return parameter.default is parameter.empty and not variadic
+class Argument(NamedTuple):
+    """What a callable takes under a name."""
+
+    annotation: Any
+    needed: bool
+    takes_others: bool  # it is `**others`
+
+
+@cache
+def _arguments(factory: Callable[..., Any]) -> Mapping[str, Argument]:
+    """Return what a callable takes; of a `TypedDict`, what it has."""
+    if is_typeddict(factory):
+        hints = get_type_hints(factory, include_extras=True)
+        return {name: _of_key(hint, vars(factory)["__total__"]) for name, hint in hints.items()}
+    return {
+        name: Argument(
+            _annotation(factory, p),
+            p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD),
+            p.kind == p.VAR_KEYWORD,
+        )
+        for name, p in inspect.signature(factory).parameters.items()
+    }
+
+
+def _of_key(hint: Any, total: bool) -> Argument:
+    mark = get_origin(hint)
+    if mark in (Required, NotRequired):
+        (inner,) = get_args(hint)
+        return Argument(inner, mark is Required, False)
+    return Argument(hint, total, False)
 
 
 def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> Any:
@@ -196,7 +267,7 @@ def _names(factory: Callable[..., Any], parameter: inspect.Parameter) -> dict[st
 def _errors(value: Any, annotation: Any) -> list[ErrorDetails]:
     """Validate as JSON, where a list is any sequence, a text a path, and no number is a text."""
     try:
-        adapter = TypeAdapter[Any](tuple[annotation], config=CONFIG)
+        adapter = _adapter(annotation)
     except (PydanticUserError, SchemaError, NameError, TypeError):
         return []  # an annotation that only programs understand
     try:
@@ -206,12 +277,38 @@ def _errors(value: Any, annotation: Any) -> list[ErrorDetails]:
     return []
 
 
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    annotation = _with_nodes(annotation)
+    return TypeAdapter(tuple[annotation], config=CONFIG)
+
+
+def _with_nodes(annotation: Any) -> Any:
+    """Put `Node` where an object must be: pydantic would look for its fields in plain values."""
+    if isinstance(annotation, type) and (is_dataclass(annotation) or is_protocol(annotation)):
+        return Node
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        kind, *marks = inner
+        return Annotated[(_with_nodes(kind), *marks)]
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_with_nodes, inner))]  # noqa: UP007
+    if origin in (None, Literal, Callable):
+        return annotation
+    return origin[tuple(map(_with_nodes, inner))]
+
+
 def _where(inside: Collection[Path], error: ErrorDetails) -> Path:
     """Return the path of an error, without the members of unions that pydantic puts into it."""
     path: Path = ()
     for step in error["loc"][1:]:
         path = (*path, step) if (*path, step) in inside else path
     return (*path, error["loc"][-1]) if error["type"] == "missing" else path
+
+
+def _may_be_node(errors: Collection[ErrorDetails]) -> bool:
+    """Tell whether a node can stand where plain values have these errors."""
+    return not errors or any(MUST_BE.get(e["type"], A_NODE) == A_NODE for e in errors)
 
 
 def _sentence(value: Any, errors: Sequence[ErrorDetails]) -> str:
@@ -254,8 +351,37 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, dict) and "_target_" in value
 
 
+def _is_plain_mapping(annotation: Any, value: Mapping[str, Any]) -> bool:
+    """Tell whether the keys of `value` are settings of `annotation` itself, not of a node."""
+    if is_typeddict(annotation):
+        return True
+    if not (isinstance(annotation, type) and is_dataclass(annotation)):
+        return False
+    if not _is_node(value):
+        return True
+    try:
+        made = pkgutil.resolve_name(value["_target_"])
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return False
+    return isinstance(made, type) and not issubclass(made, annotation)
+
+
 def _is_mapping(value: Any) -> bool:
     return isinstance(value, dict) and not _is_node(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a config could hold `value`."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_encodable(value: Any) -> bool:
+    """Tell whether a text can be written to a file."""
+    return not isinstance(value, str) or not SURROGATE.search(value)
 
 
 def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
