@@ -15,11 +15,11 @@ from collm_nas.evaluator.measured import Measured, read_run, read_table
 from collm_nas.evaluator.predictor import PredictorEvaluator
 from collm_nas.evaluator.train_predictor import main, train
 from collm_nas.spaces.mobilenet.space import MobileNet
-from tests.conftest import CONF, SHARED, search_config
+from tests.conftest import SHARED, search_config
 from tests.strategy.toy import Staircase, WiderIsBetter
 
 TABLE = SHARED / "data" / "ofa_mbv3" / "mit_ofa_subnets.csv.xz"
-SPACE = ["--space", str(CONF / "searchspace" / "mobilenet.yaml"), "width=1.0"]
+SPACE = ["--space", "mobilenet", "width=1.0"]
 
 
 def measured(space: Staircase, count: int) -> Measured:
@@ -144,6 +144,10 @@ class TestTables:
         source = str(table(tmp_path / "t.csv", row()))
         assert main([source, "--output", str(tmp_path / "p.safetensors")]) == 2
         assert "needs its space" in capsys.readouterr().err
+        assert main([source, "--output", str(tmp_path / "p.safetensors"), "--space", "mobil"]) == 2
+        assert "no search space mobil. Name a YAML file, or one of autoformer" in (
+            capsys.readouterr().err
+        )
 
     def test_what_is_no_table_is_refused(self, tmp_path):
         (tmp_path / "t.csv.xz").write_bytes(b"no archive")

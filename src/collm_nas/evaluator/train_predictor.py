@@ -2,7 +2,7 @@
 
     python -m collm_nas.evaluator.train_predictor RUN --output predictor.safetensors
     python -m collm_nas.evaluator.train_predictor subnets.csv --output predictor.safetensors \\
-        --space conf/searchspace/mobilenet.yaml width=1.0 'resolutions=[128,160,192]'
+        --space mobilenet width=1.0 'resolutions=[128,160,192]'
 
 RUN is a directory of search.py; one with `strategy=random` measures subnets for this purpose, goes
 on where it was stopped, and uses any evaluator. A table has one column per variable of the space
@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.config.run import UserError, build
+from collm_nas.config.run import UserError
+from collm_nas.config.space import named_space
 from collm_nas.core.architecture import Value
 from collm_nas.evaluator.measured import Measured, read_run, read_table
 from collm_nas.evaluator.predictor_file import Meaning, Network, Predictor, save
@@ -90,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", type=Path, help="a run directory, or a table of subnets")
     parser.add_argument("--output", type=Path, required=True, help="the .safetensors to write")
-    parser.add_argument("--space", nargs="+", help="of a table: its YAML, then key=value settings")
+    told = "of a table: an option of searchspace, then key=value settings"
+    parser.add_argument("--space", nargs="+", help=told)
     parser.add_argument("--metric", help="which accuracy; of a table: its column [top1]")
     parser.add_argument("--held-out", type=float, default=0.2, help="share to test with [0.2]")
     parser.add_argument("--seed", type=int, default=0, help="of the split and the networks [0]")
@@ -103,12 +104,9 @@ def _read(args: argparse.Namespace) -> tuple[SearchSpace, Measured]:
     if args.source.is_dir():
         return read_run(args.source, args.metric)
     if not args.space:
-        raise ValueError("a table needs its space: --space conf/searchspace/X.yaml key=value …")
-    settings, *overrides = args.space
-    node = OmegaConf.merge(OmegaConf.load(settings), OmegaConf.from_dotlist(overrides))
-    assert isinstance(node, DictConfig)
-    plain = {key: value for key, value in node.items() if key != "defaults"}
-    space: SearchSpace = build(OmegaConf.create({"searchspace": plain}).searchspace)
+        raise ValueError("a table needs its space: --space mobilenet key=value …")
+    option, *settings = args.space
+    space = named_space(option, settings)
     return space, read_table(args.source, space, args.metric)
 
 

@@ -1,6 +1,6 @@
 """Measure the blocks of a space on this machine, and how well their sum predicts a network.
 
-    python -m collm_nas.hardware.build_table table.json --space conf/searchspace/shufflenet.yaml
+    python -m collm_nas.hardware.build_table table.json --space shufflenet
 
 The file then serves `hardware=latency_table hardware.table=table.json`. The blocks of a network are
 timed in turn with the whole of it, and what the whole takes longer than its blocks, such as the
@@ -19,10 +19,10 @@ from statistics import fmean, median
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from collm_nas.config.run import build
+from collm_nas.config.run import UserError
+from collm_nas.config.space import named_space
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import write_atomically
 from collm_nas.hardware import engine
@@ -95,16 +95,18 @@ def main() -> None:
     """Build the table, print its errors."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("table", type=Path, help="the file to write")
-    parser.add_argument("--space", nargs="+", required=True, help="its YAML, then key=value …")
+    told = "an option of searchspace, then key=value …"
+    parser.add_argument("--space", nargs="+", required=True, help=told)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--networks", type=int, default=20, help="to compare with")
     args = parser.parse_args()
-    settings, *overrides = args.space
-    node = OmegaConf.merge(OmegaConf.load(settings), OmegaConf.from_dotlist(overrides))
-    plain = {str(key): value for key, value in node.items() if key != "defaults"}
-    space: SearchSpace = build(OmegaConf.create(plain))
+    option, *settings = args.space
+    try:
+        space = named_space(option, settings)
+    except UserError as error:
+        parser.error(str(error))
     pace = Pace(warmup=2, repeats=args.repeats, minimum_ms=2)
     with engine.threads(args.cores):
         table = measure_blocks(space, pace, args.device)
