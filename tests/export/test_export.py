@@ -7,15 +7,17 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 from torch import Tensor, nn
 
 import collm_nas
 from collm_nas.config.run import build
-from collm_nas.data.pixels import pixel_format
+from collm_nas.data.pixels import PixelFormat, pixel_format
 from collm_nas.data.view import View
 from collm_nas.evaluator.batchnorm import fold_batch_norms, recalibrate
 from collm_nas.export.check import ExportMismatch, largest_difference
@@ -24,7 +26,7 @@ from collm_nas.export.package import Preprocessing, WrongPackage, save_subnet
 from collm_nas.export.program import save_program, trace
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.testing.networks import untrained
-from tests.conftest import load
+from tests.conftest import ROOT, load
 
 SPACES = [
     "shufflenet_tiny",
@@ -33,7 +35,13 @@ SPACES = [
         for option in ("mobilenet_tiny", "autoformer_tiny32", "nasbench201")
     ),
 ]
-PREPROCESSING = Preprocessing.of(View(32, 0.875), pixel_format("imagenet"))
+FORMATS = {  # of the pixels of each space's published weights
+    "shufflenet_tiny": "bgr_0_255",
+    "mobilenet_tiny": "imagenet",
+    "autoformer_tiny32": "imagenet_bicubic",
+    "nasbench201": "cifar10",
+}
+CLASSES = [f"class {i}" for i in range(1000)]
 
 
 def node(option: str) -> dict[str, Any]:
@@ -57,26 +65,56 @@ def folded(space: SearchSpace) -> tuple[Any, int, nn.Module]:
 
 
 @pytest.fixture(scope="module", params=SPACES)
-def exported(request, tmp_path_factory) -> tuple[Path, nn.Module, int]:
+def exported(request, tmp_path_factory) -> tuple[Path, nn.Module, View, PixelFormat]:
     """Write all three forms of one subnet; every form is checked as it is written."""
     space_node = node(request.param)
     wire, size, subnet = folded(build(OmegaConf.create(space_node)))
     folder = tmp_path_factory.mktemp("export")
     batches = [noise(size, 1), noise(size, 8)]
-    save_subnet(folder, subnet, space_node, wire, PREPROCESSING, {"classes": ["a"]})
+    pixels = pixel_format(FORMATS[request.param])
+    view = View(size, interpolation=pixels.interpolation)
+    preprocessing = Preprocessing.of(view, pixels)
+    save_subnet(folder, subnet, space_node, wire, preprocessing, {"classes": CLASSES})
     program = trace(subnet, size)
     assert save_program(folder / "model.pt2", program, subnet, batches) <= 1e-6
     assert save_onnx(folder / "model.onnx", program, subnet, batches) <= 1e-4
-    return folder, subnet, size
+    return folder, subnet, view, pixels
 
 
 @torch.inference_mode()
 def test_a_package_is_read_back_as_the_same_network(exported):
-    folder, subnet, size = exported
+    folder, subnet, view, _ = exported
     loaded = collm_nas.load_subnet(folder)
     assert not loaded.training
-    assert loaded.info["classes"] == ["a"]
-    torch.testing.assert_close(loaded(noise(size, 3)), subnet(noise(size, 3)), rtol=0, atol=0)
+    assert loaded.info["classes"] == CLASSES
+    images = noise(view.size, 3)
+    torch.testing.assert_close(loaded(images), subnet(images), rtol=0, atol=0)
+
+
+def program_of_the_docs() -> str:
+    """Return the Python of docs/evaluate.md that needs nothing of this project."""
+    return (
+        (ROOT / "docs" / "evaluate.md").read_text("utf-8").split("```python\n")[1].split("```")[0]
+    )
+
+
+@pytest.mark.parametrize("size", [(90, 61), (40, 75), (29, 29)])
+def test_the_program_of_the_docs_sees_and_says_the_same_as_the_network(exported, size, tmp_path):
+    folder, subnet, view, form = exported
+    noisy = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "photo.png")
+    program = program_of_the_docs().replace("runs/mine/export", str(folder))
+    found: dict[str, Any] = {}
+    exec(program.replace("photo.jpg", str(tmp_path / "photo.png")), found)
+
+    seen = torch.from_numpy(view.apply(Image.fromarray(noisy), 0).copy())[None].permute(0, 3, 1, 2)
+    expected = form.apply(seen)[0].permute(1, 2, 0).numpy()
+    last_step = 1.01 / min(form.std) if view.interpolation == "opencv" else 1e-5
+    assert np.abs(found["pixels"] - expected).max() <= last_step
+    with torch.inference_mode():
+        logits = subnet(torch.from_numpy(found["pixels"].copy()).permute(2, 0, 1)[None])[0].numpy()
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-4 * np.abs(logits).max())
+    assert found["label"] == CLASSES[int(logits.argmax())]
 
 
 def test_onnx_takes_any_number_of_images(exported):

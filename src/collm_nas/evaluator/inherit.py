@@ -14,6 +14,7 @@ from collm_nas.data.pixels import PixelFormat
 from collm_nas.evaluator.batchnorm import fold_batch_norms, recalibrate
 from collm_nas.evaluator.parallel import in_order
 from collm_nas.evaluator.protocol import Precision, Protocol
+from collm_nas.evaluator.single_precision import ieee_single_precision
 from collm_nas.spaces.supernet import Supernet
 
 BATCH = {"cpu": 32, "cuda": 500}  # images of a forward pass, by device
@@ -45,6 +46,7 @@ class Accuracy:
     images: int
 
 
+@ieee_single_precision()
 def calibrated_subnet(
     supernet: Supernet,
     arch: Architecture,
@@ -65,6 +67,7 @@ def calibrated_subnet(
     return subnet
 
 
+@ieee_single_precision()
 def measure(
     subnet: nn.Module,
     images: Images,

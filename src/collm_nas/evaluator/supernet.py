@@ -145,7 +145,6 @@ class Measurement:
         _keep_freed_memory()
         torch.set_num_threads(1)
         torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         supernet = load_supernet(self.weights.path, self.weights.space).eval().to(self.device)
         pixels = pixel_format(self.weights.pixels)
         return partial(self._measure, supernet, pixels, cache(self.images_of), threads)

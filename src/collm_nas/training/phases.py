@@ -18,6 +18,7 @@ from torch import nn
 from collm_nas.core.files import write_atomically
 from collm_nas.data.base import Split
 from collm_nas.evaluator.batchnorm import batch_norms
+from collm_nas.evaluator.single_precision import ieee_single_precision
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.checkpoint import load_supernet, save_supernet
 from collm_nas.spaces.download import supernet_file
@@ -182,7 +183,8 @@ def _train(job: Job, network: nn.Module, phase: Phase, steps: int, directory: Pa
         callbacks=[validation, watching, checkpoints], logger=list(job.loggers(phase))
     )
     _hold_processes(job, network, trainer)
-    trainer.fit(module, _loader(job, phase, seed, range(first, steps), trainer))
+    with ieee_single_precision():
+        trainer.fit(module, _loader(job, phase, seed, range(first, steps), trainer))
     trainer.strategy.barrier()
     if checkpoints.stopped:
         raise Interrupted
