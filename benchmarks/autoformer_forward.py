@@ -20,13 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from collm_nas.spaces.autoformer.network import Attention, PatchGrid, RelativePositions
 from collm_nas.spaces.autoformer.space import HEAD_DIM, AutoFormer
-from collm_nas.spaces.autoformer.supernet import (
-    Attention,
-    AutoFormerSupernet,
-    PatchGrid,
-    RelativePositions,
-)
+from collm_nas.spaces.autoformer.supernet import AutoFormerSupernet
 
 KINDS = {
     "addmm": "linear layers",

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.spaces.autoformer.network import DropPath, VisionTransformer
 from collm_nas.spaces.autoformer.space import AutoFormer, shape_of
-from collm_nas.spaces.autoformer.supernet import AutoFormerSupernet, DropPath, VisionTransformer
+from collm_nas.spaces.autoformer.supernet import AutoFormerSupernet
 from collm_nas.spaces.checkpoint import WrongCheckpoint, load_supernet, official_weights
 from collm_nas.spaces.supernet import build_supernet
 from collm_nas.testing.networks import assert_same, untrained

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from collm_nas.spaces.nasbench201.network import CellNetwork, ConvOp
 from collm_nas.spaces.nasbench201.space import DATASETS, NASBench201, parse_cell_string
-from collm_nas.spaces.nasbench201.supernet import CellNetwork, CellSupernet, ConvOp
+from collm_nas.spaces.nasbench201.supernet import CellSupernet
 from collm_nas.spaces.supernet import build_supernet
 from tests.spaces.golden import assert_golden
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from collm_nas.config.run import build
 from collm_nas.core.architecture import Architecture
-from collm_nas.spaces.autoformer.supernet import Attention, PatchGrid
+from collm_nas.spaces.autoformer.network import Attention, PatchGrid
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.spaces.supernet import Supernet

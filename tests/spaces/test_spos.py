@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from collm_nas.spaces.checkpoint import load_supernet
+from collm_nas.spaces.shufflenet.network import SPOSNetwork
 from collm_nas.spaces.shufflenet.published import PUBLISHED
 from collm_nas.spaces.shufflenet.space import ShuffleNet
-from collm_nas.spaces.shufflenet.supernet import SPOSNetwork, SPOSSupernet
+from collm_nas.spaces.shufflenet.supernet import SPOSSupernet
 from collm_nas.spaces.supernet import build_supernet
 from tests.spaces.golden import assert_golden
 

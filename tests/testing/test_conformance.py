@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.spaces.base import Costs
+from collm_nas.spaces.shufflenet.network import SPOSNetwork
 from collm_nas.spaces.shufflenet.space import ShuffleNet
-from collm_nas.spaces.shufflenet.supernet import SPOSNetwork, SPOSSupernet
+from collm_nas.spaces.shufflenet.supernet import SPOSSupernet
 from collm_nas.testing.conformance import SearchSpaceConformance, SupernetConformance
 from collm_nas.testing.networks import untrained
 

@@ -12,7 +12,7 @@ import pytorch_lightning as L
 import torch
 
 from collm_nas.cli import training_run as training
-from collm_nas.spaces.autoformer.supernet import DropPath
+from collm_nas.spaces.autoformer.network import DropPath
 from collm_nas.spaces.supernet import build_supernet
 from collm_nas.training.phases import run_phases
 from tests.conftest import load

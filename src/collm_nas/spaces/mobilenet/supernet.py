@@ -4,19 +4,18 @@ All subnets share one set of weights: the first blocks of a stage, the leading c
 block, and kernels that are transformed from 7x7 to 5x5 to 3x3 by learned matrices. The weights
 have the names and shapes of the original (https://github.com/mit-han-lab/once-for-all), so its
 checkpoints load as they are.
-Shapes: N = images, C = channels, H and W = pixels, K = kernel size.
+Shapes: N = images, C = channels, H and W = pixels.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from collm_nas.core.architecture import Architecture
@@ -24,21 +23,14 @@ from collm_nas.data.base import SplitName
 from collm_nas.data.view import RandomView
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.checkpoint import rename
-from collm_nas.spaces.elastic import ElasticBatchNorm, ElasticPointwise, leading
+from collm_nas.spaces.mobilenet.elastic import ElasticBlock, MBConv, leading, matrix_name
 from collm_nas.spaces.mobilenet.network import (
-    ACTIVATIONS,
     MobileNetFrame,
     MobileNetV3,
-    SqueezeExcite,
     first_block,
     init_weights,
 )
-from collm_nas.spaces.mobilenet.skeleton import (
-    Block,
-    BlockSlot,
-    hidden_width,
-    squeeze_width,
-)
+from collm_nas.spaces.mobilenet.skeleton import Block, BlockSlot, hidden_width
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.supernet import OfficialWeights, Supernet
 
@@ -66,7 +58,7 @@ def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return named
     depthwise = [n for n in named if n.endswith(".depth_conv.conv.conv.weight")]
     return named | {
-        f"{name.removesuffix('conv.weight')}{_matrix(large, small)}": torch.eye(small**2)
+        f"{name.removesuffix('conv.weight')}{matrix_name(large, small)}": torch.eye(small**2)
         for name in depthwise
         for large, small in ((7, 5), (5, 3))
     }
@@ -148,129 +140,6 @@ class OFASupernet(MobileNetFrame, Supernet):
         return sources
 
 
-class ElasticBlock(nn.Module):
-    """An inverted-residual block with elastic kernel size and width."""
-
-    def __init__(self, slot: BlockSlot, kernels: Sequence[int], max_expansion: int) -> None:
-        super().__init__()
-        self.conv = _MBConv(slot, kernels, hidden_width(slot.in_channels, max_expansion))
-
-    def forward(self, x_NCHW: Tensor, block: Block) -> Tensor:
-        """Return a tensor (N, C', H', W')."""
-        y_NCHW: Tensor = self.conv(x_NCHW, block)
-        return y_NCHW.add_(x_NCHW) if block.slot.has_shortcut else y_NCHW
-
-    def plain_weights(self, kernel: int) -> Iterator[tuple[str, Tensor]]:
-        """Iterate over the weights at full width, by their names in a plain block."""
-        for name, tensor in self.state_dict().items():
-            if name == "conv.depth_conv.conv.conv.weight":
-                tensor = self.conv.depth_conv.conv.kernel(kernel, tensor.shape[0])
-            yield re.sub(r"\.(conv|bn)\.\1\.", r".\1.", name), tensor
-
-
-class _MBConv(nn.Module):
-    """The block without its shortcut; the names below it are those of the original's weights."""
-
-    def __init__(self, slot: BlockSlot, kernels: Sequence[int], widest: int) -> None:
-        super().__init__()
-        self.inverted_bottleneck = _ConvBN(ElasticPointwise(slot.in_channels, widest))
-        self.depth_conv = _DepthConv(slot, kernels, widest)
-        self.point_linear = _ConvBN(ElasticPointwise(widest, slot.out_channels))
-        self.act = ACTIVATIONS[slot.activation](inplace=True)
-
-    def forward(self, x_NCHW: Tensor, block: Block) -> Tensor:
-        x_NCHW = self.act(self.inverted_bottleneck(x_NCHW, block.hidden))
-        x_NCHW = self.depth_conv(x_NCHW, block.kernel)
-        out: Tensor = self.point_linear(x_NCHW, block.slot.out_channels)
-        return out
-
-
-class _ConvBN(nn.Module):
-    def __init__(self, conv: ElasticPointwise) -> None:
-        super().__init__()
-        self.conv = conv
-        self.bn = ElasticBatchNorm(conv.conv.out_channels)
-
-    def forward(self, x_NCHW: Tensor, out_channels: int) -> Tensor:
-        out: Tensor = self.bn(self.conv(x_NCHW, out_channels))
-        return out
-
-
-class _DepthConv(nn.Module):
-    def __init__(self, slot: BlockSlot, kernels: Sequence[int], widest: int) -> None:
-        super().__init__()
-        self.conv = ElasticDepthwise(widest, kernels, slot.stride)
-        self.bn = ElasticBatchNorm(widest)
-        self.act = ACTIVATIONS[slot.activation](inplace=True)
-        self.se = ElasticSqueezeExcite(widest) if slot.squeeze_excite else None
-
-    def forward(self, x_NCHW: Tensor, kernel: int) -> Tensor:
-        x_NCHW = self.act(self.bn(self.conv(x_NCHW, kernel)))
-        return x_NCHW if self.se is None else self.se(x_NCHW)
-
-
-class ElasticDepthwise(nn.Module):
-    """A depth-wise convolution whose smaller kernels are learned transforms of the largest.
-
-    The next smaller kernel is the centre of a larger one, flattened and multiplied by a matrix
-    that all channels share (section 3.3 of the paper); a 3x3 kernel comes from 7x7 in two steps.
-    """
-
-    def __init__(self, max_channels: int, kernels: Sequence[int], stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.kernels = sorted(kernels, reverse=True)
-        largest = self.kernels[0]
-        self.conv = nn.Conv2d(
-            max_channels, max_channels, largest, stride, groups=max_channels, bias=False
-        )
-        for large, small in pairwise(self.kernels):
-            self.register_parameter(_matrix(large, small), nn.Parameter(torch.eye(small**2)))
-
-    def forward(self, x_NCHW: Tensor, kernel: int) -> Tensor:
-        """Return a tensor (N, C, H', W')."""
-        channels = x_NCHW.shape[1]
-        weight = self.kernel(kernel, channels)
-        return F.conv2d(x_NCHW, weight, None, self.stride, kernel // 2, groups=channels)
-
-    def kernel(self, size: int, channels: int) -> Tensor:
-        """Return the weight (C, 1, K, K) of the leading channels for kernels of `size`."""
-        weight_C1KK = leading(self.conv.weight, (channels,))
-        for large, small in pairwise(self.kernels):
-            if large == size:
-                break
-            start = (large - small) // 2
-            centre = weight_C1KK[..., start : start + small, start : start + small]
-            matrix = self.get_parameter(_matrix(large, small))
-            weight_C1KK = F.linear(centre.flatten(1), matrix).view(centre.shape)
-        return weight_C1KK
-
-
-class ElasticSqueezeExcite(SqueezeExcite):
-    """Squeeze-and-excitation of the leading channels; its own width follows from theirs."""
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return a tensor of the same shape."""
-        channels = x_NCHW.shape[1]
-        squeezed = squeeze_width(channels)
-        reduce, expand = self.fc.reduce, self.fc.expand
-        assert reduce.bias is not None
-        assert expand.bias is not None
-        x_NC11 = F.relu_(
-            F.conv2d(
-                x_NCHW.mean((2, 3), keepdim=True),
-                leading(reduce.weight, (squeezed, channels)),
-                leading(reduce.bias, (squeezed,)),
-            )
-        )
-        gate_NC11 = F.conv2d(
-            x_NC11,
-            leading(expand.weight, (channels, squeezed)),
-            leading(expand.bias, (channels,)),
-        )
-        return x_NCHW * F.hardsigmoid(gate_NC11, inplace=True)
-
-
 @dataclass(frozen=True)
 class SortChannels:
     """Orders the channels inside all blocks by importance, at the start of a width phase.
@@ -307,7 +176,7 @@ class SortChannels:
             _sort_block(supernet.elastic_block(slot).conv, trained)
 
 
-def _sort_block(block: _MBConv, trained_widths: Sequence[int]) -> None:
+def _sort_block(block: MBConv, trained_widths: Sequence[int]) -> None:
     """Sort by the L1 norm of the weights that read a channel, within each trained width."""
     reader = block.point_linear.conv.conv.weight
     importance = reader.abs().sum((0, 2, 3))
@@ -338,7 +207,3 @@ def _permute(order: Tensor, dim: int, *tensors: Tensor | None) -> None:
 def dropout_of(space: MobileNet) -> float:
     """Return the original's dropout: 0.1 for width 1.0, 0.2 for its nets of width 1.2."""
     return 0.2 if space.skeleton.width > 1 else 0.1
-
-
-def _matrix(large: int, small: int) -> str:
-    return f"{large}to{small}_matrix"
