@@ -16,6 +16,20 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "add-a-search-space.md").read_text()
 FILES = dict(re.findall(r"^`(\S+)`:\n\n```\w+\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE))
 COMMANDS = re.findall(r"^```sh\n(.*?)\n```", TEXT, re.DOTALL | re.MULTILINE)
+(OUTSIDE,) = re.findall(r"^```bash\n(.*?)\n```", TEXT, re.DOTALL | re.MULTILINE)
+LOAD = re.findall(r"^subnet = (collm_nas\.load_subnet\(.*\))$", TEXT, re.MULTILINE)[0]
+# for a test: few, small images and few steps
+QUICK = {
+    "train_supernet.py": (
+        *("searchspace.side=8", "recipe=digits", "+trainer.limit_train_batches=2"),
+        *("validation.images=50", "validation.bn_images=50"),
+    ),
+    "search.py": (
+        *("searchspace.side=8", "evaluator.changes.images=50", "budget.evaluations=2"),
+        "report=line",
+    ),
+    "evaluate.py": (),
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +81,39 @@ def test_code_of_the_document_is_as_clean_as_ours(project: Path) -> None:
     modules = [name for name in FILES if name.endswith(".py")]
     run(project, "-m", "ruff", "check", *modules)
     run(project, "-m", "ruff", "format", "--check", *modules)
+
+
+@pytest.mark.slow
+def test_the_space_of_a_package_elsewhere_is_trained_searched_and_exported(tmp_path: Path) -> None:
+    package = tmp_path / "packages" / "my_nas"
+    for name, content in FILES.items():
+        path = package / name.removeprefix("src/collm_nas/spaces/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content.replace("collm_nas.spaces.chain", "my_nas.chain"))
+    (package / "__init__.py").touch()
+    (package / "conf" / "__init__.py").touch()
+    (place := tmp_path / "place").mkdir()
+    folders = [str(ROOT / "src"), str(package.parent)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
+    environment["COLLM_CACHE"] = str(tmp_path / "cache")
+
+    def run_there(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=place,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    for line in OUTSIDE.splitlines():
+        _, script, *words = shlex.split(line)
+        done = run_there(str(ROOT / script), *words, *QUICK[script])
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "spaces=[" in done.stdout, "the command that it tells next must work"
+    use = f"import collm_nas, torch; print({LOAD}(torch.zeros(2, 3, 8, 8)).shape)"
+    done = run_there("-c", use)
+    assert done.stdout.strip() == "torch.Size([2, 10])", done.stderr
+    refused = run_there("-c", use.replace(', spaces=["my_nas"]', ""))
+    assert "load_subnet(folder, spaces=['my_nas'])" in refused.stderr

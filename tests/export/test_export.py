@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,24 @@ def edited(folder: Path, tmp_path: Path, **changes: Any) -> Path:
 def test_a_package_that_was_tampered_with_is_refused(exported, changes, message, tmp_path):
     with pytest.raises(WrongPackage, match=message):
         collm_nas.load_subnet(edited(exported[0], tmp_path, **changes))
+
+
+def test_a_space_of_another_package_is_built_if_the_caller_names_it(
+    exported, tmp_path, monkeypatch
+):
+    ours = json.loads((exported[0] / "subnet.json").read_text())["space"]
+    module, _, name = ours["_target_"].rpartition(".")
+    (tmp_path / "their_nas.py").write_text(
+        f"from {module} import {name}\nclass Theirs({name}): ..."
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = edited(exported[0], tmp_path, space={**ours, "_target_": "their_nas.Theirs"})
+    with pytest.raises(WrongPackage, match=r"load_subnet\(folder, spaces=\['their_nas'\]\)"):
+        collm_nas.load_subnet(folder, spaces=["their", "nas"])
+    assert "their_nas" not in sys.modules, "nothing of it was imported"
+    loaded = collm_nas.load_subnet(folder, spaces=["their_nas"])
+    torch.testing.assert_close(loaded(noise(exported[2], 1)), exported[1](noise(exported[2], 1)))
+    monkeypatch.delitem(sys.modules, "their_nas")
 
 
 def test_damaged_or_missing_files_are_named(exported, tmp_path):

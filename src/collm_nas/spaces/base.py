@@ -24,18 +24,22 @@ from collm_nas.spaces.published import Published
 from collm_nas.spaces.vocabulary import Variable, Vocabulary, Word
 
 __all__ = [
+    "BYTES_PER_VALUE",
     "Bounds",
     "Costs",
     "SearchSpace",
     "Variable",
     "describe",
     "first_within",
+    "largest_pair",
     "lies_within",
     "ranges",
     "shorten",
     "wrong_keys",
     "wrong_values",
 ]
+
+BYTES_PER_VALUE = 4  # of activations, in single precision
 
 Costs = dict[str, float]
 Bounds = tuple[str, float | None, float | None]  # (cost, minimum, maximum); None is an open end
@@ -335,6 +339,15 @@ def spell_values(variable: Variable, values: Sequence[Value]) -> str:
 def _word(value: Value) -> str:
     text = value if isinstance(value, str) and value[:1].isalpha() else json.dumps(value)
     return quote(text, safe="").replace("-", "%2D").replace("~", "%7E")
+
+
+def largest_pair(values: Iterable[int]) -> int:
+    """Return the most that two neighbours in a chain of layers hold together.
+
+    `values` counts the numbers in every tensor of the chain, from its input to its output: a layer
+    needs its input and its output at the same time. See `SearchSpace.activation_bytes`.
+    """
+    return max(before + after for before, after in itertools.pairwise(values))
 
 
 def first_within(

@@ -18,10 +18,10 @@ from annotated_types import MinLen
 from collm_nas.core.architecture import Architecture, InvalidArchitecture, NothingFeasible
 from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Count, Positive, Seed, Side, one_of
-from collm_nas.spaces.activations import BYTES_PER_VALUE
 from collm_nas.spaces.autoformer.published import PUBLISHED
 from collm_nas.spaces.autoformer.sampling import STEP, ExactSampler, Totals
 from collm_nas.spaces.base import (
+    BYTES_PER_VALUE,
     Bounds,
     Costs,
     SearchSpace,

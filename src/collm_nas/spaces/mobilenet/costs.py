@@ -7,13 +7,12 @@ of CoLLM-NAS (https://arxiv.org/abs/2509.26037). They differ by up to 7 percent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import getitem
 from typing import NamedTuple
 
 from collm_nas.core.architecture import Value
-from collm_nas.spaces.activations import largest_pair
+from collm_nas.spaces.base import largest_pair
 from collm_nas.spaces.mobilenet.skeleton import (
     BlockSlot,
     Skeleton,
@@ -27,14 +26,14 @@ BATCH_NORM = 4  # operations per value of a batch norm with weights, as thop cou
 
 
 class Counts(NamedTuple):
-    """Multiply-adds and parameters as they are, and what the tutorial's table says."""
+    """Costs of a network, or of a part of it."""
 
     macs: int
     params: int
-    tutorial: int
+    tutorial: int  # what the tutorial's table says
+    activations: int  # the most values that a layer reads and writes
 
 
-BlockActivations = Mapping[tuple[Value, Value], int]  # values; by kernel and expansion
 BlockCosts = Mapping[tuple[Value, Value], Counts]  # by kernel and expansion; an inactive block 0, 0
 
 
@@ -54,65 +53,30 @@ class CostTable:
         nominal = resolution // 2  # the tutorial halves with truncation
         blocks: list[BlockCosts] = []
         for slot in net.slots:
-            costs: dict[tuple[Value, Value], Counts] = {(0, 0): Counts(0, 0, 0)}
+            costs: dict[tuple[Value, Value], Counts] = {(0, 0): Counts(0, 0, 0, 0)}
             for k in kernels:
                 for e in expansions:
-                    exact = _block(slot, side, k, e)
-                    costs[k, e] = Counts(*exact, _tutorial_block(net, slot, nominal, k, e))
+                    macs, params, activations = _block(slot, side, k, e)
+                    tutorial = _tutorial_block(net, slot, nominal, k, e)
+                    costs[k, e] = Counts(macs, params, tutorial, activations)
             blocks.append(costs)
             if slot.stride == 2:
                 side, nominal = _halve(side), nominal // 2
-        fixed = Counts(*_fixed(net, stem_side, side), _tutorial_fixed(net, resolution, nominal))
-        return cls(fixed, tuple(blocks))
+        macs, params, activations = _fixed(net, resolution, stem_side, side)
+        tutorial = _tutorial_fixed(net, resolution, nominal)
+        return cls(Counts(macs, params, tutorial, activations), tuple(blocks))
 
-    def total(self, genes: Sequence[tuple[Value, Value]]) -> Counts:
-        """Sum over a network, given the kernel and expansion of each of its blocks."""
-        macs, params, tutorial = self.fixed
+    def total(self, genes: Iterable[tuple[Value, Value]]) -> Counts:
+        """Return the costs of a network, given the kernel and expansion of each of its blocks."""
+        macs, params, tutorial, most = self.fixed
         for costs, gene in zip(self.blocks, genes, strict=True):
-            block = costs[gene]
-            macs += block[0]
-            params += block[1]
-            tutorial += block[2]
-        return Counts(macs, params, tutorial)
-
-
-@dataclass(frozen=True)
-class ActivationTable:
-    """At one resolution, the most values that a layer reads and writes: outside and in blocks."""
-
-    fixed: int
-    blocks: tuple[BlockActivations, ...]
-
-    @classmethod
-    def of(
-        cls, net: Skeleton, resolution: int, kernels: Sequence[int], expansions: Sequence[int]
-    ) -> ActivationTable:
-        """Tabulate the layers of `net` for images of `resolution` pixels."""
-        stem_side = side = _halve(resolution)
-        blocks: list[BlockActivations] = []
-        for slot in net.slots:
-            out_side = _halve(side) if slot.stride == 2 else side
-            values = {e: _block_activations(slot, side, out_side, e) for e in expansions}
-            row: dict[tuple[Value, Value], int] = {(0, 0): 0}
-            blocks.append(row | {(k, e): values[e] for k in kernels for e in expansions})
-            side = out_side
-        stem, first, *_, last, expand, mix = net.widths
-        at_stem = [3 * resolution**2, *(c * stem_side**2 for c in (stem, stem, first))]
-        head = [expand, mix, net.num_classes]
-        fixed = (at_stem, [last * side**2, expand * side**2], head)
-        return cls(max(map(largest_pair, fixed)), tuple(blocks))
-
-    def most(self, genes: Sequence[tuple[Value, Value]]) -> int:
-        """Return the maximum over a network, given kernel and expansion of each of its blocks."""
-        return max(self.fixed, *map(getitem, self.blocks, genes))
-
-
-def _block_activations(slot: BlockSlot, side: int, out_side: int, expansion: int) -> int:
-    hidden = hidden_width(slot.in_channels, expansion)
-    before, after = side**2, out_side**2
-    return largest_pair(
-        [slot.in_channels * before, hidden * before, hidden * after, slot.out_channels * after]
-    )
+            block_macs, block_params, block_tutorial, activations = costs[gene]
+            macs += block_macs
+            params += block_params
+            tutorial += block_tutorial
+            if activations > most:  # a call of max would take longer than all the rest
+                most = activations
+        return Counts(macs, params, tutorial, most)
 
 
 def _halve(side: int) -> int:
@@ -120,7 +84,8 @@ def _halve(side: int) -> int:
     return (side - 1) // 2 + 1
 
 
-def _block(slot: BlockSlot, side: int, kernel: int, expansion: int) -> tuple[int, int]:
+def _block(slot: BlockSlot, side: int, kernel: int, expansion: int) -> tuple[int, int, int]:
+    """Return multiply-adds, parameters and activations."""
     hidden = hidden_width(slot.in_channels, expansion)
     out_side = _halve(side) if slot.stride == 2 else side
     expand, depthwise = slot.in_channels * hidden, kernel**2 * hidden
@@ -131,16 +96,21 @@ def _block(slot: BlockSlot, side: int, kernel: int, expansion: int) -> tuple[int
         squeeze = squeeze_width(hidden)
         macs += 2 * hidden * squeeze
         params += 2 * hidden * squeeze + hidden + squeeze
-    return macs, params
+    channels = ((slot.in_channels, side), (hidden, side), (hidden, out_side))
+    values = [c * size**2 for c, size in (*channels, (slot.out_channels, out_side))]
+    return macs, params, largest_pair(values)
 
 
-def _fixed(net: Skeleton, stem_side: int, last_side: int) -> tuple[int, int]:
+def _fixed(net: Skeleton, resolution: int, stem_side: int, side: int) -> tuple[int, int, int]:
+    """Return those of stem, first block and head; `side` is that of the last block's output."""
     stem, first, *_, last, expand, mix = net.widths
-    at_stem = 27 * stem + 9 * stem + stem * first  # the stem; block 0, depth-wise and 1x1
+    weights = 27 * stem + 9 * stem + stem * first  # the stem; block 0, depth-wise and 1x1
     head = expand * mix + mix * net.num_classes
-    macs = stem_side**2 * at_stem + last_side**2 * last * expand + head
-    params = at_stem + last * expand + head + net.num_classes
-    return macs, params + 2 * (2 * stem + first + expand)
+    macs = stem_side**2 * weights + side**2 * last * expand + head
+    params = weights + last * expand + head + net.num_classes + 2 * (2 * stem + first + expand)
+    at_stem = [3 * resolution**2, *(c * stem_side**2 for c in (stem, stem, first))]
+    layers = (at_stem, [last * side**2, expand * side**2], [expand, mix, net.num_classes])
+    return macs, params, max(map(largest_pair, layers))
 
 
 def _tutorial_width(base: int) -> int:

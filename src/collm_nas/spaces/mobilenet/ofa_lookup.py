@@ -8,7 +8,7 @@ of a network are added. Their channels are those of the width multiplier 1.2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,10 +19,8 @@ from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Metrics
 from collm_nas.core.ranges import Text
 from collm_nas.spaces.base import SearchSpace
-from collm_nas.spaces.mobilenet.skeleton import BlockSlot, Skeleton, hidden_width
+from collm_nas.spaces.mobilenet.skeleton import hidden_width
 from collm_nas.spaces.mobilenet.space import MobileNet
-
-Table = Mapping[str, float]  # name of a layer -> ms
 
 
 @checked
@@ -41,12 +39,10 @@ class OFALookup:
         if not isinstance(space, MobileNet):
             raise ValueError(f"hardware=ofa_lookup is for searchspace=mobilenet, got {space.name}")
         self.space = space
-        folder = Path(tables).expanduser()
         self.fixed: dict[int, float] = {}
         self.blocks: dict[tuple[int, int, int, int], float] = {}  # resolution, slot, kernel, ratio
         for resolution in space.resolutions:
-            path = folder / f"{resolution}_lookup_table.yaml"
-            self._add(resolution, _Layers(path, _read(path)))
+            self._read(resolution, Path(tables).expanduser() / f"{resolution}_lookup_table.yaml")
 
     def costs(self, arch: Architecture) -> Metrics:
         """See `CostModel`."""
@@ -60,49 +56,44 @@ class OFALookup:
             self.blocks[r, b.slot.index, b.kernel, b.expansion] for b in chosen
         )
 
-    def _add(self, resolution: int, layers: _Layers) -> None:
-        net, side = self.space.skeleton, _halve(resolution)
-        stem_side = side
-        for slot in net.slots:
-            for kernel in self.space.kernels:
-                for ratio in self.space.expansions:
-                    name = _block(slot, side, kernel, ratio)
-                    self.blocks[resolution, slot.index, kernel, ratio] = layers.ms(name)
-            side = _halve(side) if slot.stride == 2 else side
-        names = _fixed(net, resolution, stem_side, side)
-        self.fixed[resolution] = sum(layers.ms(name) for name in names)
-        layers.check()
-
-
-class _Layers:
-    """The layers of one table, and which ones were asked for in vain."""
-
-    def __init__(self, path: Path, table: Table) -> None:
-        self.path = path
-        self.table = table
-        self.missing: list[str] = []
-
-    def ms(self, name: str) -> float:
-        if name not in self.table:
-            self.missing.append(name)
-        return self.table.get(name, 0.0)
-
-    def check(self) -> None:
-        if self.missing:
+    def _read(self, resolution: int, path: Path) -> None:
+        if not path.exists():
             raise ValueError(
-                f"{self.path} lacks {len(self.missing)} layers of the space, such as "
-                f"{self.missing[0]}. Its width or its choices are others than those of "
-                "searchspace.width and searchspace.choices."
+                f"{path} is missing: hardware.tables needs a table for each of "
+                "searchspace.resolutions"
             )
-
-
-def _read(path: Path) -> Table:
-    if not path.exists():
-        raise ValueError(
-            f"{path} is missing: hardware.tables needs a table for each of searchspace.resolutions"
-        )
-    content = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
-    return {name: float(entry["mean"]) for name, entry in content.items()}
+        content = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
+        table = {name: float(entry["mean"]) for name, entry in content.items()}
+        net, stem_side = self.space.skeleton, _halve(resolution)
+        side = stem_side
+        blocks: dict[tuple[int, int, int, int], str] = {}
+        for slot in net.slots:
+            out_side = _halve(side) if slot.stride == 2 else side
+            shapes = (_shape(side, slot.in_channels), _shape(out_side, slot.out_channels))
+            flags = (slot.has_shortcut, slot.squeeze_excite, slot.activation == "h_swish")
+            for kernel, ratio in product(self.space.kernels, self.space.expansions):
+                hidden = hidden_width(slot.in_channels, ratio)
+                name = _block(shapes, hidden, (kernel, slot.stride), flags)
+                blocks[resolution, slot.index, kernel, ratio] = name
+            side = out_side
+        stem, first, *_, last, expand, mix = net.widths
+        at_stem = (_shape(stem_side, stem), _shape(stem_side, first))
+        fixed = [
+            f"Conv-input:{_shape(resolution, 3)}-output:{at_stem[0]}",
+            _block(at_stem, stem, (3, 1), (stem == first, False, False)),
+            f"Conv_1-input:{_shape(side, last)}-output:{_shape(side, expand)}",
+            f"AvgPool2D-input:{_shape(side, expand)}-output:{_shape(1, expand)}",
+            f"Conv_2-input:{_shape(1, expand)}-output:{_shape(1, mix)}",
+            f"Logits-input:{_shape(1, mix)}-output:{net.num_classes}",
+        ]
+        if missing := [name for name in (*blocks.values(), *fixed) if name not in table]:
+            raise ValueError(
+                f"{path} lacks {len(missing)} layers of the space, such as {missing[0]}. Its width "
+                "or its choices are others than those of searchspace.width and "
+                "searchspace.choices."
+            )
+        self.fixed[resolution] = sum(table[name] for name in fixed)
+        self.blocks |= {key: table[name] for key, name in blocks.items()}
 
 
 def _halve(side: int) -> int:
@@ -113,17 +104,7 @@ def _shape(side: int, channels: int) -> str:
     return f"{side}x{side}x{channels}"
 
 
-def _block(slot: BlockSlot, side: int, kernel: int, ratio: int) -> str:
-    out_side = _halve(side) if slot.stride == 2 else side
-    return _expanded(
-        (_shape(side, slot.in_channels), _shape(out_side, slot.out_channels)),
-        hidden_width(slot.in_channels, ratio),
-        (kernel, slot.stride),
-        (slot.has_shortcut, slot.squeeze_excite, slot.activation == "h_swish"),
-    )
-
-
-def _expanded(
+def _block(
     shapes: tuple[str, str], hidden: int, conv: tuple[int, int], flags: tuple[bool, bool, bool]
 ) -> str:
     shortcut, squeeze_excite, h_swish = map(int, flags)
@@ -131,16 +112,3 @@ def _expanded(
         f"expanded_conv-input:{shapes[0]}-output:{shapes[1]}-expand:{hidden}-kernel:{conv[0]}-"
         f"stride:{conv[1]}-idskip:{shortcut}-se:{squeeze_excite}-hs:{h_swish}"
     )
-
-
-def _fixed(net: Skeleton, resolution: int, stem_side: int, side: int) -> list[str]:
-    stem, first, *_, last, expand, mix = net.widths
-    at_stem = (_shape(stem_side, stem), _shape(stem_side, first))
-    return [
-        f"Conv-input:{_shape(resolution, 3)}-output:{at_stem[0]}",
-        _expanded(at_stem, stem, (3, 1), (stem == first, False, False)),
-        f"Conv_1-input:{_shape(side, last)}-output:{_shape(side, expand)}",
-        f"AvgPool2D-input:{_shape(side, expand)}-output:{_shape(1, expand)}",
-        f"Conv_2-input:{_shape(1, expand)}-output:{_shape(1, mix)}",
-        f"Logits-input:{_shape(1, mix)}-output:{net.num_classes}",
-    ]

@@ -17,13 +17,12 @@ from annotated_types import Ge, Gt, Le, MinLen
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Count, Seed
-from collm_nas.spaces.activations import BYTES_PER_VALUE
-from collm_nas.spaces.base import Costs, SearchSpace, Variable
+from collm_nas.spaces.base import BYTES_PER_VALUE, Costs, SearchSpace, Variable
 from collm_nas.spaces.mobilenet.costs import (
     TUTORIAL_RESOLUTIONS,
     TUTORIAL_WIDTH,
-    ActivationTable,
     CostTable,
+    Counts,
 )
 from collm_nas.spaces.mobilenet.published import PUBLISHED
 from collm_nas.spaces.mobilenet.skeleton import BASE_WIDTHS, Block, Skeleton
@@ -87,10 +86,6 @@ class MobileNet(SearchSpace):
         super().__init__(variables, names, order_seed)
         self._tables = {
             r: CostTable.of(self.skeleton, r, self.kernels, self.expansions) for r in resolutions
-        }
-        self._activations = {
-            r: ActivationTable.of(self.skeleton, r, self.kernels, self.expansions)
-            for r in resolutions
         }
         tutorial = Skeleton(BASE_WIDTHS, TUTORIAL_WIDTH, 1000, self.skeleton.max_depth)
         self._in_tutorial = self.skeleton == tutorial and {*resolutions} <= {*TUTORIAL_RESOLUTIONS}
@@ -156,8 +151,7 @@ class MobileNet(SearchSpace):
         is the convention of the original's tutorial and of CoLLM-NAS, defined for the published
         network of width 1.2 at the resolutions 160 to 224 in steps of 16.
         """
-        table = self._tables[cast(int, arch["r"][0])]
-        counts = table.total(list(zip(arch["ks"], arch["e"], strict=True)))
+        counts = self._counts(arch)
         costs: Costs = {"macs": counts.macs, "params": counts.params}
         if self._in_tutorial:
             costs["tutorial_flops"] = float(counts.tutorial)
@@ -165,8 +159,11 @@ class MobileNet(SearchSpace):
 
     def activation_bytes(self, arch: Architecture) -> int:
         """See `SearchSpace`."""
-        table = self._activations[cast(int, arch["r"][0])]
-        return BYTES_PER_VALUE * table.most(list(zip(arch["ks"], arch["e"], strict=True)))
+        return BYTES_PER_VALUE * self._counts(arch).activations
+
+    def _counts(self, arch: Architecture) -> Counts:
+        table = self._tables[cast(int, arch["r"][0])]
+        return table.total(zip(arch["ks"], arch["e"], strict=True))
 
     def cost_range(self, metric: str) -> tuple[float, float] | None:
         """See `SearchSpace`: every cost grows with every gene."""

@@ -19,9 +19,17 @@ from annotated_types import Ge, Le, MinLen
 from collm_nas.core.architecture import Architecture, NothingFeasible
 from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Count, Seed, Side
-from collm_nas.spaces.activations import BYTES_PER_VALUE, largest_pair
 from collm_nas.spaces.additive import AdditiveCost
-from collm_nas.spaces.base import Bounds, Costs, SearchSpace, Variable, describe, first_within
+from collm_nas.spaces.base import (
+    BYTES_PER_VALUE,
+    Bounds,
+    Costs,
+    SearchSpace,
+    Variable,
+    describe,
+    first_within,
+    largest_pair,
+)
 from collm_nas.spaces.shufflenet.published import PUBLISHED
 
 KERNELS = (3, 5, 7)  # of the shuffle units, choices 0 to 2
