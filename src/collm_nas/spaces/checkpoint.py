@@ -24,7 +24,6 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from collm_nas.core.arguments import key_of, misfits
-from collm_nas.core.checkout import typed
 from collm_nas.core.files import write_atomically
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.supernet import OfficialWeights, Supernet, build_supernet, supernet_class
@@ -71,11 +70,25 @@ def load_supernet(path: Path, space: SearchSpace) -> Supernet:
         WrongCheckpoint: it is not a file of weights, or not of this space.
     """
     if not path.is_file():
-        raise FileNotFoundError(_how_to_get(path, space))
+        train = "train your own supernet: python train_supernet.py"
+        way = f"No weights are published for {space.identity}: {train}"
+        if published := official_weights(space):
+            way = (
+                f"The published weights of {space.identity} are {published}. Put that file there, "
+                f"or {train}"
+            )
+        raise FileNotFoundError(f"{path} does not exist (config key: supernet). {way}")
     info = supernet_info(path)
     state = load_file(path) if _is_safetensors(path) else _tensors(path, _read(path))
     if info.get("format") == FORMAT:
-        _refuse_other_space(path, info.get("space", "nothing"), space)
+        if (stored := info.get("space", "nothing")) != space.identity:
+            raise WrongCheckpoint(
+                f"{path} holds the supernet of another space:\n"
+                f"  in the file: {stored}\n"
+                f"  asked for:   {space.identity}\n"
+                "Choose the space it was trained with (config key: searchspace), or another file "
+                "(config key: supernet)."
+            )
     else:
         state = supernet_class(space).official_names(rename(state, _unwrapped))
     supernet = build_supernet(space)
@@ -207,17 +220,6 @@ def _tensors(path: Path, content: Mapping[str, Any]) -> State:
     return tensors
 
 
-def _refuse_other_space(path: Path, stored: str, space: SearchSpace) -> None:
-    if stored != space.identity:
-        raise WrongCheckpoint(
-            f"{path} holds the supernet of another space:\n"
-            f"  in the file: {stored}\n"
-            f"  asked for:   {space.identity}\n"
-            "Choose the space it was trained with (config key: searchspace), or another file "
-            "(config key: supernet)."
-        )
-
-
 def _refuse_differences(
     path: Path, state: Mapping[str, Tensor], supernet: Supernet, space: SearchSpace
 ) -> None:
@@ -256,17 +258,4 @@ def _how_to_save_weights_alone(path: Path) -> str:
     return (
         " If you trust where it is from (this runs what is in it), save its weights alone:\n"
         f"  python -c {shlex.quote(program)}"
-    )
-
-
-def _how_to_get(path: Path, space: SearchSpace) -> str:
-    message = f"{path} does not exist (config key: supernet)."
-    if published := official_weights(space):
-        return (
-            f"{message} The published weights of {space.identity} are {published}. Put that file "
-            f"there, or train your own supernet: {typed('train_supernet.py')}"
-        )
-    return (
-        f"{message} No weights are published for {space.identity}: train your own supernet with "
-        f"{typed('train_supernet.py')}"
     )

@@ -10,12 +10,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from collm_nas.cli.evaluate.written import read_written
 from collm_nas.config.run import UserError, build
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
 from collm_nas.report.stored import StoredRun, read_run
 from collm_nas.spaces.base import SearchSpace, shorten
 from collm_nas.spaces.published import all_published
-from collm_nas.spaces.written import read_written
 
 OFFICIAL = {"names": "official", "order_seed": None}  # how people read and write architectures
 

@@ -93,24 +93,18 @@ class Skeleton:
     def slots(self) -> tuple[BlockSlot, ...]:
         """The places of all searchable blocks, first to last."""
         return tuple(
-            self._slot(stage, position)
-            for stage in range(len(self.stages))
+            BlockSlot(
+                index=stage * self.max_depth + position,
+                stage=stage,
+                position=position,
+                in_channels=self.widths[stage + (2 if position else 1)],
+                out_channels=self.widths[stage + 2],
+                stride=1 if position else fixed.stride,
+                activation=fixed.activation,
+                squeeze_excite=fixed.squeeze_excite,
+            )
+            for stage, fixed in enumerate(self.stages)
             for position in range(self.max_depth)
-        )
-
-    def _slot(self, stage: int, position: int) -> BlockSlot:
-        fixed = self.stages[stage]
-        before, after = self.widths[stage + 1 : stage + 3]
-        is_first = position == 0
-        return BlockSlot(
-            index=stage * self.max_depth + position,
-            stage=stage,
-            position=position,
-            in_channels=before if is_first else after,
-            out_channels=after,
-            stride=fixed.stride if is_first else 1,
-            activation=fixed.activation,
-            squeeze_excite=fixed.squeeze_excite,
         )
 
 

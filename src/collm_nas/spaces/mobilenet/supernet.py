@@ -30,16 +30,12 @@ from collm_nas.spaces.mobilenet.network import (
     first_block,
     init_weights,
 )
-from collm_nas.spaces.mobilenet.skeleton import Block, BlockSlot, hidden_width
+from collm_nas.spaces.mobilenet.skeleton import BlockSlot, hidden_width
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.supernet import OfficialWeights, Supernet
 
 FILES = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/"
-
-
-def _released(width: str) -> OfficialWeights:
-    name = f"ofa_mbv3_d234_e346_k357_w{width}"
-    return OfficialWeights(FILES + name, name)
+RELEASED = {width: f"ofa_mbv3_d234_e346_k357_w{width}" for width in ("1.0", "1.2")}
 
 
 def official_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -82,7 +78,7 @@ class OFASupernet(MobileNetFrame, Supernet):
     training_view: ClassVar[RandomView | None] = RandomView(brightness=32 / 255, saturation=0.5)
     unseen: ClassVar[SplitName | None] = "ofa_10k"
     official_weights: ClassVar[Mapping[str, OfficialWeights]] = {
-        f"mobilenet-w{w}-c1000": _released(w) for w in ("1.0", "1.2")
+        f"mobilenet-w{w}-c1000": OfficialWeights(FILES + name, name) for w, name in RELEASED.items()
     }
     official_names = staticmethod(official_names)
 
@@ -118,7 +114,11 @@ class OFASupernet(MobileNetFrame, Supernet):
         """See `Supernet`."""
         blocks = self.space.active_blocks(arch)
         subnet = MobileNetV3(self.space.skeleton, blocks, dropout_of(self.space))
-        sources = self._sources(blocks)
+        # what the blocks are cut from, by the names in a plain network
+        sources = {n: t for n, t in self.state_dict().items() if not re.match(r"blocks\.[1-9]", n)}
+        for position, block in enumerate(blocks, start=1):
+            for name, tensor in self.elastic_block(block.slot).plain_weights(block.kernel):
+                sources[f"blocks.{position}.{name}"] = tensor
         weights = {
             name: leading(sources[name], target.shape).clone()
             for name, target in subnet.state_dict().items()
@@ -129,15 +129,6 @@ class OFASupernet(MobileNetFrame, Supernet):
     def elastic_block(self, slot: BlockSlot) -> ElasticBlock:
         """Return the block of a slot; the fixed first block has none."""
         return cast(ElasticBlock, self.blocks[1 + slot.index])
-
-    def _sources(self, blocks: Sequence[Block]) -> dict[str, Tensor]:
-        """Return the weights that `blocks` are cut from, by their names in a plain network."""
-        state = self.state_dict()
-        sources = {n: t for n, t in state.items() if not re.match(r"blocks\.[1-9]", n)}
-        for position, block in enumerate(blocks, start=1):
-            for name, tensor in self.elastic_block(block.slot).plain_weights(block.kernel):
-                sources[f"blocks.{position}.{name}"] = tensor
-        return sources
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collm_nas.cli.evaluate.subject import find_subject
+from collm_nas.cli.evaluate.written import read_written
 from collm_nas.config.quoting import with_text_quoted
 from collm_nas.config.run import UserError
 from collm_nas.core.architecture import InvalidArchitecture
@@ -20,7 +21,6 @@ from collm_nas.spaces.mobilenet.published import PUBLISHED
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.spaces.shufflenet.space import ShuffleNet
-from collm_nas.spaces.written import read_written
 from tests.conftest import load
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
