@@ -9,7 +9,7 @@ import unicodedata
 
 import pytest
 
-from collm_nas.core.printable import caption, encodable, printable, spreadsheet_cell
+from collm_nas.core.printable import caption, printable, sendable, spreadsheet_cell
 
 
 def test_only_visible_characters_and_line_ends_are_shown():
@@ -51,10 +51,11 @@ def test_no_cell_is_a_formula(start):
 
 def test_a_request_carries_everything_but_halves_of_characters():
     whole = "".join(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)]))
-    assert encodable(whole) == whole
-    assert {encodable(chr(half)) for half in range(0xD800, 0xE000)} == {"�"}
-    assert encodable("\ud83d" + "\ude00") == "😀"
-    assert encodable("\ufeffa") == "\ufeffa"
+    assert sendable(whole) == whole
+    assert {sendable(chr(half)) for half in range(0xD800, 0xE000)} == {"�"}
+    assert sendable("\ud83d" + "\ude00") == "😀"
+    assert sendable("\ufeffa") == "\ufeffa"
+    assert {sendable(blank) for blank in ("", " ", "\n\t", "\u2003")} == {"(no text)"}
 
 
 def test_a_caption_holds_no_formula():

@@ -179,6 +179,17 @@ def test_totals_are_of_all_visits(tmp_path: Path) -> None:
     assert Ledger(path).totals() == totals
 
 
+def test_totals_of_the_first_rounds_are_those_of_their_calls(tmp_path: Path) -> None:
+    path = tmp_path / "llm_calls.jsonl"
+    chat = LedgeredChat(Counting(), Ledger(path))
+    for round_ in (0, 1, 0, 3, 1, 3, 7):  # calls of a round that was killed may come late
+        chat.complete(MESSAGES, purpose=f"navigator/{round_}/{chat.ledger.totals().calls}")
+    for ledger in (chat.ledger, Ledger(path)):
+        counts = [ledger.totals(rounds).calls for rounds in range(10)]
+        assert counts == [0, 2, 4, 4, 6, 6, 6, 6, 7, 7]
+        assert ledger.totals(4).input == 6 * ledger.totals().input / 7
+
+
 @pytest.mark.parametrize(
     ("caps", "calls", "message"),
     [

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from collm_nas.cli import session
 from collm_nas.cli.estimate import print_estimate
 from collm_nas.config.quoting import quoted, shell_quoted
-from collm_nas.core.printable import encodable, one_line, printable, say
+from collm_nas.core.printable import one_line, printable, say, sendable
 from collm_nas.fake_llm.server import serve
 from collm_nas.report.gathering import gather
 from collm_nas.report.next_command import next_command
@@ -51,7 +51,7 @@ def run(
     run_dir = tmp_path / "runs" / name.replace("/", "_")
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     cfg = search_config("budget.evaluations=4", strategy="single_llm", llm="gpt4")
-    cfg.strategy.models.llm.model = encodable(name)  # halves of characters are refused there
+    cfg.strategy.models.llm.model = sendable(name)  # halves of characters are refused there
     cfg.report = "full"
     with serve("sensible", NASBench201()) as url:
         cfg.strategy.models.llm.base_url = url

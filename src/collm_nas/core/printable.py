@@ -42,9 +42,14 @@ def caption(text: str) -> str:
     return printable(text).replace("$", r"\$")
 
 
-def encodable(text: str) -> str:
-    """Replace halves of characters, which UTF-8 cannot express: they would fail a request."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def sendable(text: str) -> str:
+    """Return what a request can carry: others are refused, and would be again in every round.
+
+    Halves of characters, which UTF-8 cannot express, are replaced; a message without any text,
+    which some servers refuse, says that it has none.
+    """
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole if whole.strip() else "(no text)"
 
 
 def _is_shown(character: str) -> bool:

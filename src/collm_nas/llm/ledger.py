@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -22,7 +24,7 @@ from typing_extensions import TypedDict
 
 from collm_nas.core.arguments import checked
 from collm_nas.core.files import Journal
-from collm_nas.core.printable import encodable
+from collm_nas.core.printable import sendable
 from collm_nas.core.ranges import CountOrZero, NotNegative
 from collm_nas.llm.base import JSON, SCRIPTED, CapReached, ChatModel, Message, Reply, Usage
 
@@ -114,10 +116,29 @@ class Totals:
     unpriced: int = 0  # calls whose price is not known
     estimated: int = 0  # calls whose tokens the server did not count
 
+    @classmethod
+    def of(cls, reply: Reply, seconds: float) -> Totals:
+        """Return what one call has cost, which took so many seconds."""
+        return cls(
+            calls=1,
+            input=reply.usage.input,
+            output=reply.usage.output,
+            reasoning=reply.usage.reasoning,
+            cached=reply.usage.cached,
+            usd=reply.cost_usd or 0.0,
+            seconds=seconds,
+            attempts=reply.attempts,
+            unpriced=int(reply.cost_usd is None),
+            estimated=int(reply.usage.estimated),
+        )
+
     @property
     def tokens(self) -> int:
         """Count all tokens."""
         return self.input + self.output
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(**{name: x + vars(other)[name] for name, x in vars(self).items()})
 
 
 class Ledger:
@@ -135,7 +156,10 @@ class Ledger:
         self.caps = caps or Caps()
         self._lock = Lock()
         self._answers: dict[str, Reply] = {}
-        self._paid: list[tuple[int, Reply, float]] = []  # with its round and the seconds it took
+        self._rounds: list[int] = []  # of each call, in order of the rounds
+        self._costs: list[Totals] = []  # of each call, in the same order
+        self._sums = [Totals()]  # of the first so many of these
+        self._served: set[str] = set()  # the models that answered, as servers name them
         self._models: dict[str, dict[str, bool]] = {}  # of each role: name, is it a language model
         self._journal = open_calls(path)
         for entry in self._journal.entries:
@@ -154,24 +178,8 @@ class Ledger:
     def totals(self, rounds: int | None = None) -> Totals:
         """Add up all calls (of the first `rounds` rounds)."""
         with self._lock:
-            paid = [
-                (reply, seconds)
-                for round_, reply, seconds in self._paid
-                if rounds is None or round_ < rounds
-            ]
-        costs = [reply.cost_usd for reply, _ in paid]
-        return Totals(
-            calls=len(paid),
-            input=sum(reply.usage.input for reply, _ in paid),
-            output=sum(reply.usage.output for reply, _ in paid),
-            reasoning=sum(reply.usage.reasoning for reply, _ in paid),
-            cached=sum(reply.usage.cached for reply, _ in paid),
-            usd=sum(cost for cost in costs if cost is not None),
-            seconds=sum(seconds for _, seconds in paid),
-            attempts=sum(reply.attempts for reply, _ in paid),
-            unpriced=costs.count(None),
-            estimated=sum(reply.usage.estimated for reply, _ in paid),
-        )
+            calls = len(self._rounds) if rounds is None else bisect_left(self._rounds, rounds)
+            return self._sums[calls]
 
     def models(self, role: str) -> dict[str, bool]:
         """Name the models that answered in a role, in order; is each a language model?"""
@@ -181,8 +189,7 @@ class Ledger:
     def stand_ins(self) -> list[str]:
         """Name the scripted stand-ins that answered, whatever model was asked for."""
         with self._lock:
-            names = {reply.model for _, reply, _ in self._paid}
-        return sorted(name for name in names if name.startswith(SCRIPTED))
+            return sorted(name for name in self._served if name.startswith(SCRIPTED))
 
     def check_caps(self) -> None:
         """See whether another call is allowed.
@@ -207,9 +214,17 @@ class Ledger:
         messages = [(m["role"], m["content"]) for m in entry["messages"]]
         key = call_key(role, entry["purpose"], messages, entry.get("schema"))
         self._answers[key] = reply
-        self._paid.append((entry.get("round") or 0, reply, entry["seconds"]))
+        self._add(entry.get("round") or 0, Totals.of(reply, entry["seconds"]))
+        self._served.add(reply.model)
         self._models.setdefault(role, {})[entry["model"]] = entry["is_language_model"]
         return reply
+
+    def _add(self, round_: int, cost: Totals) -> None:
+        """Keep the sums up to date; a call of the latest round, as most are, adds one."""
+        place = bisect_right(self._rounds, round_)
+        self._rounds.insert(place, round_)
+        self._costs.insert(place, cost)
+        self._sums[place:] = accumulate(self._costs[place:], initial=self._sums[place])
 
     def _check_cap(self, name: str, spent: float, unit: str) -> None:
         cap = getattr(self.caps, name)
@@ -257,7 +272,7 @@ class LedgeredChat:
         self.ledger.check_caps()
         started = datetime.now(tz=UTC).isoformat(timespec="seconds")
         start = monotonic()
-        sent = [replace(m, content=encodable(m.content)) for m in messages]
+        sent = [replace(m, content=sendable(m.content)) for m in messages]
         reply = self.model.complete(sent, purpose=purpose, schema=schema)
         round_ = purpose.partition("/")[2].partition("/")[0]
         entry: CallLine = {

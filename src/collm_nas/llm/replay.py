@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from collm_nas.core.arguments import checked
-from collm_nas.core.printable import encodable
+from collm_nas.core.printable import sendable
 from collm_nas.core.ranges import Text
 from collm_nas.llm.base import JSON, LLMUnavailable, Message, Reply
 from collm_nas.llm.ledger import CallLine, MessageLine, open_calls, reply_of
@@ -87,7 +87,7 @@ def _difference(recorded: list[MessageLine], asked: list[dict[str, Any]]) -> str
 
 def _sent(message: Mapping[str, object]) -> dict[str, object]:
     """Return a message as it leaves for a model; the ledger has it as it was meant."""
-    return {**message, "content": encodable(str(message["content"]))}
+    return {**message, "content": sendable(str(message["content"]))}
 
 
 def _from(text: str, place: int) -> str:
