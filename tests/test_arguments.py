@@ -216,7 +216,7 @@ def test_an_object_is_refused_where_none_can_be(setting, told):
         (lambda: ShuffleNet(repeats=0), "ShuffleNet: repeats must be a list, got 0"),
         (lambda: SelfMade(None, 0), "SelfMade: repeats must be at least 1, got 0"),
         (lambda: SelfMade(None, repeats="3"), "SelfMade: repeats must be a whole number, got '3'"),
-        (lambda: TabularEvaluator(NASBench201(), seed=5), "TabularEvaluator: seed must be 777, "),
+        (lambda: TabularEvaluator(NASBench201(), ""), "TabularEvaluator: table must be text, not "),
         (lambda: OpenAIChat("", retries=-1), "OpenAIChat: model must be text, not empty, got ''"),
         (lambda: SGD(decay="some"), "SGD: decay must be 'all', 'weights', "),
         (lambda: Budget(0, -1), "Budget: rounds must be at least 1, got -1"),

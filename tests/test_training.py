@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,6 +55,13 @@ def own_cache(tmp_path, monkeypatch):
 
 def train(run_dir: Path, *overrides: str) -> dict:
     return training.run(load("train_supernet", *QUICK, *overrides), run_dir)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("trained") / "run"
+    train(run)
+    return run
 
 
 def two_phases() -> str:
@@ -351,3 +359,29 @@ def test_all_that_a_training_lacks_is_told_at_once(tmp_path, monkeypatch):
     ):
         assert part in told
     assert not (tmp_path / "run" / "phases").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("config.yaml", "null", r"config.yaml, line 1 is damaged: searchspace"),
+        ("config.yaml", "searchspace: [5]", r"config.yaml, line 1 is damaged: searchspace"),
+        ("phases/all/validation.jsonl", "", r"validation.jsonl, line 1 is damaged: a phase that"),
+        ("phases/all/validation.jsonl", "[]\n", r"validation.jsonl, line 1 is damaged: expected"),
+        ("phases/all/finished", "[]", r"phases/all was trained for \[\] steps, now it would be"),
+        ("phases/all/last.ckpt", {"step": "x"}, r"last.ckpt is damaged: delete it to repeat"),
+        ("phases/all/last.ckpt", [5], r"last.ckpt is damaged: delete it to repeat the phase"),
+        ("phases/all/last.ckpt", {"step": 1, "module": {}}, r"last.ckpt is damaged: delete it"),
+        ("processes", "[]", r"was begun with \[\] process\(es\), now there are 1"),
+    ],
+)
+def test_a_file_of_another_shape_is_told_in_words(name, content, told, tmp_path, trained):
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    if isinstance(content, str):
+        (run / name).write_text(content)
+    else:
+        torch.save(content, run / name)
+    if name in ("phases/all/last.ckpt", "processes"):
+        (run / "phases/all/finished").unlink()
+    with pytest.raises(UserError, match=told):
+        train(run)

@@ -177,3 +177,19 @@ def test_the_hash_follows_what_is_measured_and_not_how_it_is_called(tmp_path):
     assert seen.name != found.name
     assert seen.name.rpartition(":")[2] == found.name.rpartition(":")[2]
     assert set(PROTOCOLS) == {"clean", "collm", "ofa", "spos_repo", "spos_paper", "autoformer"}
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        *((key, text) for key in ("recipe", "data") for text in ("null", "[]", '"x"', "5", "{")),
+        *(("classes", text) for text in ("{}", '"x"', "5", "[5]", "[" * 100_000)),
+        ("data", '{"test": 5}'),
+        ("recipe", '{"augmentation": {"flip": false, "scale": -1}}'),
+        ("pixels", "rgb"),
+    ],
+)
+def test_weights_that_say_odd_things_of_themselves_are_refused(key, text, tmp_path):
+    path = ours(tmp_path / "own.safetensors", **{key: text})
+    with pytest.raises(CannotEvaluate, match=rf"damaged: .*{key}|RandomView: scale|no pixel form"):
+        measurement("mobilenet_tiny", path)

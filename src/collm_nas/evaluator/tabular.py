@@ -11,7 +11,7 @@ from __future__ import annotations
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Metrics
-from collm_nas.core.ranges import Text
+from collm_nas.core.ranges import Seed, Text
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.benchmark import Split, Standing, read_table
 
@@ -38,7 +38,7 @@ class TabularEvaluator:
         self,
         space: SearchSpace,
         table: Text | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
         partial: bool = False,
         split: Split = "valid",
     ) -> None:

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from collm_nas.core.architecture import Architecture
+from collm_nas.core.arguments import checked
+from collm_nas.core.ranges import Count
 from collm_nas.data.base import SplitName
 from collm_nas.data.view import RandomView
 from collm_nas.spaces.base import SearchSpace
@@ -131,6 +133,7 @@ class OFASupernet(MobileNetFrame, Supernet):
         return cast(ElasticBlock, self.blocks[1 + slot.index])
 
 
+@checked
 @dataclass(frozen=True)
 class SortChannels:
     """Orders the channels inside all blocks by importance, at the start of a width phase.
@@ -144,7 +147,7 @@ class SortChannels:
         expansions: those of the phase that starts: all but the smallest have been trained.
     """
 
-    expansions: Sequence[int]
+    expansions: Sequence[Count]
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
         """See `collm_nas.training.recipe.Preparation`."""
