@@ -117,7 +117,7 @@ def test_all_that_a_training_lacks_is_told_at_once(tmp_path):
 
 def test_an_evaluation_checks_the_settings_of_its_mode():
     typed = ["arch=spos_readme", "searchspace=shufflenet", "data.root=x"]
-    wrong = ["recipe.batch_size=abc", "evaluator.changes.images=-1", "pace.log_every_steps=0"]
+    wrong = ["recipe.batch_size=abc", "evaluator.changes.images=-1"]
     refused = run("evaluate.py", *typed, "mode=retrain", "recipe=spos_retrain", *wrong)
     assert refused.returncode == 2
     for key in ("recipe.batch_size", "evaluator.changes.images"):

@@ -15,11 +15,11 @@ import pytest
 from collm_nas.cli import session
 from collm_nas.cli.estimate import estimate, print_estimate
 from collm_nas.config.run import Stopped, UserError
+from collm_nas.fake_llm.scripted import ScriptedChat
 from collm_nas.llm.base import Message
 from collm_nas.llm.counting import estimated_tokens
 from collm_nas.llm.prices import context_length
-from collm_nas.llm.scripted import ScriptedChat
-from collm_nas.spaces.nasbench201 import NASBench201
+from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.conftest import search_config
 
 CONTEXT = 9000

@@ -136,7 +136,8 @@ def test_settings_of_how_a_model_is_asked_are_compared_and_the_model_is_not(prob
 def test_a_search_that_recorded_nothing_binds_nobody(problem, path):
     archive = Archive.open(path, "val_accuracy")
     for seed in (0, 1):
-        run_search(problem, RandomSearch(problem, seed, 2), Broken(), archive, Budget(4, 0))
+        with pytest.raises(AssertionError, match="nothing is to be evaluated"):
+            run_search(problem, RandomSearch(problem, seed, 2), Broken(), archive, BUDGET)
     run_search(problem, RandomSearch(problem, 2, 2), ToyWorld(), archive, BUDGET)
     assert Archive.read(path, "val_accuracy").search["strategy.seed"] == 2
 

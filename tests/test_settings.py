@@ -118,7 +118,8 @@ def cases() -> Iterator[Case]:
         usual = ("llm=scripted", *NAMES) if grouped else ()
         yield Case(command, usual, tuple(own))
         for groups, readers in GROUPS[command]:
-            known = {group: options(group) for group in groups}
+            # llm=auto is replaced by what there is before anything is checked
+            known = {g: [n for n in options(g) if (g, n) != ("llm", "auto")] for g in groups}
             for i in range(max(map(len, known.values()))):
                 chosen = [f"{group}={names[i % len(names)]}" for group, names in known.items()]
                 new = [group for group, names in known.items() if i < len(names)]

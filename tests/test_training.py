@@ -292,7 +292,7 @@ def test_batch_norms_hold_on_to_the_number_of_processes(tmp_path):
     assert held.read_text() == "1"
     held.write_text("2")
     (tmp_path / "run" / "phases" / "all" / "finished").unlink()
-    with pytest.raises(UserError, match=r"begun with 2 process.*20 images at a time instead of 10"):
+    with pytest.raises(UserError, match=r"begun with 2 process.*20 images at a time, not as many"):
         train(tmp_path / "run")
     train(tmp_path / "other", "+recipe.micro_batch=5")
     assert not (tmp_path / "other" / "processes").exists(), "it is the same on any number"

@@ -152,7 +152,7 @@ def test_what_cannot_be_trained_or_shipped_is_refused(settings, message, superne
 def test_other_settings_do_not_continue_a_training(supernet, tmp_path):
     cfg = asked(supernet, tmp_path, ARCH, *SHORT)
     subject = find_subject(cfg)
-    (tmp_path / "config.yaml").write_text("seed: 7\nstart: random\n")
+    (tmp_path / "config.yaml").write_text("searchspace: {_target_: x}\nseed: 7\nstart: random\n")
     (tmp_path / "phases" / "all").mkdir(parents=True)
     (tmp_path / "phases" / "all" / "last.ckpt").write_text("of that training")
     with pytest.raises(UserError, match="was started with other settings"):

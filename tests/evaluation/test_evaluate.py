@@ -173,5 +173,5 @@ def test_entries_are_replaced_only_by_their_like(tmp_path):
         keep(tmp_path, entry)
     assert [(e["mode"], e["metrics"]) for e in entries(tmp_path)] == [("export", 1), ("inherit", 2)]
     (tmp_path / "evaluation.json").write_text("{half")
-    with pytest.raises(UserError, match="is no list of evaluations"):
+    with pytest.raises(UserError, match=r"evaluation.json, line 1 is damaged: it is no JSON"):
         keep(tmp_path, first)

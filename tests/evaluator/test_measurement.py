@@ -15,7 +15,7 @@ from collm_nas.data.base import USUAL, Split, SplitName
 from collm_nas.data.digits import Digits
 from collm_nas.data.view import RandomView
 from collm_nas.evaluator.protocol import PROTOCOLS
-from collm_nas.evaluator.supernet import CannotEvaluate, Measurement, SupernetEvaluator
+from collm_nas.evaluator.supernet import Measurement, SupernetEvaluator
 from collm_nas.spaces.checkpoint import save_supernet
 from collm_nas.spaces.supernet import build_supernet
 from tests.evaluator.conftest import SPACES, space_of
@@ -83,7 +83,7 @@ def test_another_interpolation_or_pixel_format_is_told(released):
     assert not any("scaled" in caution or "pixels" in caution for caution in usual.cautions)
     same = measurement(name, released[name], interpolation="bicubic", pixels="imagenet_bicubic")
     assert len(same.cautions) == len(usual.cautions)
-    with pytest.raises(CannotEvaluate, match="no pixel format 'rgb'"):
+    with pytest.raises(ValueError, match=r"changes\.pixels must be .* got 'rgb'"):
         measurement(name, released[name], pixels="rgb")
 
 
@@ -191,5 +191,5 @@ def test_the_hash_follows_what_is_measured_and_not_how_it_is_called(tmp_path):
 )
 def test_weights_that_say_odd_things_of_themselves_are_refused(key, text, tmp_path):
     path = ours(tmp_path / "own.safetensors", **{key: text})
-    with pytest.raises(CannotEvaluate, match=rf"damaged: .*{key}|RandomView: scale|no pixel form"):
+    with pytest.raises(ValueError, match=rf"damaged: .*{key}|RandomView: scale|no pixel form"):
         measurement("mobilenet_tiny", path)

@@ -112,13 +112,16 @@ def test_a_run_goes_on_with_the_same_weights_alone(
         (["supernet=/nowhere/w"], ["/nowhere/w does not exist", "python train_supernet.py"]),
         (["supernet=official"], ["no weights are published", "searchspace=shufflenet"]),
         (["searchspace=mobilenet_tiny"], ["another space", "config key: searchspace"]),
-        (["evaluator.protocol=best"], ["no protocol 'best'; there are clean, collm"]),
+        (
+            ["evaluator.protocol=best"],
+            ["evaluator.protocol must be 'clean'", "got 'best'"],
+        ),
         (["evaluator.changes.bn=mean"], ["evaluator.changes.bn must be 'exact', 'ema' or 'none'"]),
-        (["evaluator.device=tpu"], ["evaluator.device must be auto, cpu or cuda"]),
+        (["evaluator.device=tpu"], ["evaluator.device must be 'auto', 'cpu' or 'cuda'"]),
         (["+evaluator.batch=3"], ["evaluator.batch is no setting", "changes, data, device"]),
         (
-            ["supernet=/nowhere/w", "evaluator.protocol=best"],
-            ["/nowhere/w does not exist", "no protocol 'best'"],
+            ["evaluator.device=tpu", "evaluator.protocol=best"],
+            ["evaluator.device must be", "evaluator.protocol must be"],
         ),
     ],
 )

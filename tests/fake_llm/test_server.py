@@ -323,7 +323,7 @@ def test_the_command_builds_the_space_that_a_search_would(monkeypatch):
     ("arguments", "message"),
     [
         (["--persona", "smart"], "persona must be one of sensible"),
-        (["--searchspace", "nasbench301"], "there are: .*nasbench201"),
+        (["--searchspace", "nasbench301"], "or one of .*nasbench201"),
         (["dataset=cifar11"], "dataset must be 'cifar10', .* got 'cifar11'"),
         (["colour=red"], "colour is no setting; there are dataset, names, order_seed"),
         (["--port", "99999"], "port must be 0-65535"),

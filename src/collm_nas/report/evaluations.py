@@ -25,7 +25,7 @@ class Entry(TypedDict, total=False):
     mode: Required[str]
     architecture: Any  # as the space encodes it
     seeds: list[int]
-    weights: list[str]  # a file for each seed
+    weights: list[str] | str  # a file for each seed; of an export which ones shipped
 
 
 def keep(directory: Path, entry: Mapping[str, Any]) -> Path:

@@ -31,7 +31,7 @@ Prompt = Callable[[SearchSpace, str], list[Message]]
 
 def _range(text: str) -> str:
     low, _, high = text.partition("-")
-    if not re.fullmatch(r"[1-9]\d{0,2}-[1-9]\d{0,2}", text) or int(low) > int(high):
+    if not re.fullmatch(r"[1-9]\d{0,2}(-[1-9]\d{0,2})?", text) or int(low) > int(high or low):
         raise ValueError(f"must be a number or a range like 10-20, got {text!r}")
     return text
 
