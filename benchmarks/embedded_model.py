@@ -28,6 +28,8 @@ from typing import Any
 from collm_nas.core.architecture import Architecture
 from collm_nas.llm.base import Message, Usage
 from collm_nas.llm.local import LocalChat
+from collm_nas.prompting import texts
+from collm_nas.prompting.dialect import Dialect, dialect_of
 from collm_nas.spaces.nasbench201.space import OPERATIONS, NASBench201
 
 ROLE = "You design neural network cells for {task}."
@@ -98,7 +100,7 @@ class Search:
     """One search by the embedded model."""
 
     model: LocalChat
-    space: NASBench201
+    dialect: Dialect
     table: Table
     options: argparse.Namespace
     seed: int
@@ -120,9 +122,9 @@ class Search:
                 self.seen[arch] = self.table[arch]
 
     def _advice(self, round_: int, best: list[Architecture]) -> str:
-        system = f"{ADVISOR.format(task=self.space.task)}\n\n{self.space.knowledge()}"
+        system = f"{ADVISOR.format(task=self.dialect.task)}\n\n{texts.description(self.dialect)}"
         return self._ask(
-            "navigator", f"{round_}", system, f"{self._told(best, self.space)}{ASK_ADVICE}"
+            "navigator", f"{round_}", system, f"{self._told(best, self.dialect)}{ASK_ADVICE}"
         )
 
     def _cell(
@@ -131,20 +133,20 @@ class Search:
         # The order is drawn anew for each round, and not for each call, so that the engine reads
         # a prompt once. Without examples the model copies the one of the format: draw each time.
         order = f"{self.seed}/{round_}" if best else f"{self.seed}/{round_}/{sample}"
-        space = self.space.retold(order)
+        dialect = self.dialect.reordered(order)
         strategy = f"Strategy: {advice}\n\n" if advice else ""
         text = self._ask(
             "generator",
             f"{round_}/{sample}",
-            f"{ROLE.format(task=space.task)}\n\n{space.knowledge()}",
-            f"{strategy}{self._told(best, space)}{ASK}",
-            space.schema(self.seen if self.options.repeats == "forbidden" else ()),
+            f"{ROLE.format(task=dialect.task)}\n\n{texts.description(dialect)}",
+            f"{strategy}{self._told(best, dialect)}{ASK}",
+            dialect.schema(self.seen if self.options.repeats == "forbidden" else ()),
         )
-        return space.decode(json.loads(text))
+        return dialect.decode(json.loads(text))
 
-    def _told(self, best: list[Architecture], space: NASBench201) -> str:
+    def _told(self, best: list[Architecture], dialect: Dialect) -> str:
         """Tell the best first: that is the one that a small model copies most."""
-        lines = [f"{json.dumps(space.encode(a))} {self.table[a]:.2f}%" for a in best]
+        lines = [f"{json.dumps(dialect.encode(a))} {self.table[a]:.2f}%" for a in best]
         return "\n".join([BEST, *lines, "", ""]) if lines else ""
 
     def _ask(self, role: str, call: str, system: str, user: str, schema: Any = None) -> str:
@@ -197,7 +199,7 @@ def main() -> None:
     parser.add_argument("--repeats", choices=["forbidden", "allowed"], default="forbidden")
     options = parser.parse_args()
 
-    space, table = NASBench201("cifar10", names="short"), read_table()
+    space, table = NASBench201("cifar10"), read_table()
     baselines: dict[str, Callable[..., float]] = {
         "random search": random_search,
         "local search": local_search,
@@ -217,7 +219,7 @@ def main() -> None:
             threads=options.threads,
         )
         start = time.perf_counter()
-        search = Search(model, space, table, options, seed)
+        search = Search(model, dialect_of(space, "short"), table, options, seed)
         search.run()
         best.append(report(search, time.perf_counter() - start))
         model.engine().stop()

@@ -39,8 +39,8 @@ SEEDS, EVALUATIONS = 20, 100
 def strategies(problem: Problem, seed: int) -> dict[str, SearchStrategy]:
     chat = ScriptedChat(problem.space, "sensible", seed)
     return {
-        "collm": CoLLM(problem, seed, chat, chat, candidates="5-10", asking={}),
-        "no feedback": IIDLLM(problem, seed, chat, candidates="5-10", asking={}),
+        "collm": CoLLM(problem, seed, chat, chat, candidates="5-10"),
+        "no feedback": IIDLLM(problem, seed, chat, candidates="5-10"),
         "random": RandomSearch(problem, seed, batch_size=10),
     }
 

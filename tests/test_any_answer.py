@@ -85,7 +85,7 @@ def shows_only_text(out: str) -> bool:
     return all(line.isprintable() for line in out.split("\n"))
 
 
-ONE_BY_ONE = ["strategy.asking.one_by_one=true", "strategy.memory_rounds=2"]
+ONE_BY_ONE = ["prompting.one_by_one=true", "strategy.memory_rounds=2"]
 RUNS: dict[str, tuple[str, list[str]]] = {
     "all": ("collm", ["strategy.report_rejected=true"]),
     "some": ("collm", ["strategy.memory_rounds=3"]),

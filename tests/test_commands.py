@@ -14,6 +14,7 @@ import time
 import pytest
 
 from collm_nas.fake_llm.server import serve
+from collm_nas.prompting.dialect import dialect_of
 from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.conftest import CONF, ROOT
 
@@ -252,7 +253,7 @@ def test_evaluate_takes_the_settings_of_the_run_and_what_is_typed_wins(tmp_path)
 
 
 def test_keys_reach_no_file_and_no_output(tmp_path):
-    with serve("sensible", NASBench201()) as url:
+    with serve("sensible", dialect_of(NASBench201())) as url:
         settings = ["llm=gpt4", "llm.model.model=scripted:sensible", "budget.evaluations=10"]
         done = run(
             "search.py", *settings, f"run_dir={tmp_path}/run",
@@ -298,7 +299,7 @@ def personas() -> list[str]:
 @pytest.mark.parametrize("persona", personas())
 def test_every_persona_ends_in_a_finished_search_or_a_resumable_stop(persona, tmp_path):
     run_dir = tmp_path / "run"
-    with serve(persona, NASBench201()) as url:
+    with serve(persona, dialect_of(NASBench201())) as url:
         server = {"COLLM_LLM_BASE_URL": url, "COLLM_LLM_MODEL": f"scripted:{persona}"}
         limits = ["budget.evaluations=15", "budget.idle_rounds=3"]
         patience = ["llm.model.timeout_s=1", "llm.model.retries=2"]

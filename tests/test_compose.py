@@ -48,7 +48,7 @@ def directory(*overrides: str) -> str:
             URL,
             "limits.macs=[1e6,2e6]",
             "+limits.latency_ms=3",
-            "searchspace.order_seed=9",
+            "prompting.order_seed=9",
         ],
         ["strategy=nsga2", "pareto={val_accuracy: 80, macs: 250e6}"],
         ["llm=gpt4", "+llm@my_llm=gpt5", "strategy.models.navigator=${my_llm.model}"],
@@ -84,7 +84,7 @@ def test_what_changes_no_result_leads_to_the_same_directory(overrides):
     [
         "seed=1", "llm.model.temperature=1", "llm.model.model=other", "llm.model.structured=text",
         "llm.model.max_completion_tokens=99", "limits.macs=1e6", "limits.macs=1e7", "llm=o3",
-        "strategy.candidates=7", "strategy.navigator_memory=false", "constraint_mode=prefilter",
+        "strategy.candidates=7", "prompting.memory=false", "constraint_mode=prefilter",
         "searchspace.dataset=cifar100", "strategy=single_llm", "evaluator.seed=777",
         "+llm.model.extra_body.top_k=3", "hardware=memory", "budget.target=91",
     ],

@@ -49,6 +49,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_document_adds_a_space_a_config_and_a_supernet() -> None:
     assert [*FILES] == [
         "src/collm_nas/spaces/chain/space.py",
+        "src/collm_nas/spaces/chain/space.md",
         "conf/searchspace/chain.yaml",
         "src/collm_nas/spaces/chain/supernet.py",
     ]

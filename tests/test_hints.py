@@ -28,10 +28,7 @@ from tests.conftest import CONF
         (["experiment=memory_probe", "hydra.verbose=true", "+new.key=3", "~strategy.seed"], []),
         (
             ["searchspace.width=1.0"],
-            [
-                "searchspace.width: there is no such setting; searchspace has _target_, dataset, "
-                "names, order_seed"
-            ],
+            ["searchspace.width: there is no such setting; searchspace has _target_, dataset"],
         ),
     ],
 )

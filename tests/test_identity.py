@@ -18,6 +18,7 @@ from collm_nas.core.identity import identity
 from collm_nas.core.problem import Limit, Problem
 from collm_nas.core.search import Budget, run_search
 from collm_nas.hardware.closed_form import ClosedForm
+from collm_nas.prompting.settings import Prompting
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.evolution import Evolution
@@ -121,16 +122,16 @@ def test_settings_of_how_a_model_is_asked_are_compared_and_the_model_is_not(prob
     def search(name: str, rounds: int, **settings: Any) -> None:
         chat = FixedChat(lambda purpose: "nothing")
         chat.name = name
-        strategy = CoLLM(problem, 0, chat, chat, "8", {"examples": 2}, **settings)
+        strategy = CoLLM(problem, 0, chat, chat, 8, Prompting(examples=2, **settings))
         archive = Archive.open(path, "val_accuracy")
         run_search(problem, strategy, ToyWorld(), archive, Budget(4, rounds))
 
     search("one", 1)
     search("another", 2)
-    with pytest.raises(OtherSearch, match=r"strategy\.navigator_memory: True, now False"):
-        search("one", 3, navigator_memory=False)
-    known = identity(problem, CoLLM(problem, 3, *[FixedChat(str)] * 2, "8", {}), ToyWorld(), "")
-    assert known["strategy.asking.seed"] == 3
+    with pytest.raises(OtherSearch, match=r"strategy\.prompting\.memory: True, now False"):
+        search("one", 3, memory=False)
+    known = identity(problem, CoLLM(problem, 3, *[FixedChat(str)] * 2, 8), ToyWorld(), "")
+    assert known["strategy.seed"] == 3
 
 
 def test_a_search_that_recorded_nothing_binds_nobody(problem, path):
@@ -230,7 +231,9 @@ def test_every_strategy_says_which_search_it_is(strategy, tmp_path):
     session.run(search_config("budget.evaluations=12", strategy=strategy), tmp_path)
     archive = tmp_path / "archive.jsonl"
     search = Archive.read(archive, "val_accuracy").search
-    seeds = {x for name, x in search.items() if name.startswith("strategy.") and "seed" in name}
+    seeds = {
+        x for name, x in search.items() if name.startswith("strategy.") and name.endswith(".seed")
+    }
     assert seeds == {0}
     assert len(json.dumps(search)) < 2_000
     assert archive.read_text().count('"search": ') == 1

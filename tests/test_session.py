@@ -17,6 +17,7 @@ from collm_nas.cli.settings import SearchSettings, check
 from collm_nas.config.run import Stopped, UserError
 from collm_nas.evaluator.cached import CachedEvaluator
 from collm_nas.fake_llm.server import serve
+from collm_nas.prompting.dialect import dialect_of
 from collm_nas.report.errors import FRUITLESS, STOPPED, WRONG_INPUT, told_plainly
 from collm_nas.spaces.nasbench201.space import NASBench201
 from tests.conftest import SHARED, options, search_config
@@ -49,7 +50,7 @@ def test_what_is_no_language_model_says_so(tmp_path, capsys):
 
 
 def test_a_stand_in_that_answers_in_the_place_of_a_model_is_named(tmp_path, monkeypatch):
-    with serve("sensible", NASBench201()) as url:
+    with serve("sensible", dialect_of(NASBench201())) as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         monkeypatch.setenv("OPENAI_API_KEY", "any")
         result = session.run(search_config("budget.evaluations=5", llm="gpt4"), tmp_path / "run")
@@ -187,7 +188,7 @@ def test_a_damaged_file_is_named_with_its_line(name, tmp_path):
     [
         ("evaluator.table=/nowhere.csv", "/nowhere.csv does not exist"),
         ("searchspace.dataset=cifar11", "searchspace.dataset must be 'cifar10', 'cifar100' or"),
-        ("searchspace.names=latin", "searchspace.names must be"),
+        ("prompting.names=latin", "prompting.names must be"),
         ("budget.evaluations=0", "budget.evaluations must be at least 1"),
         ("limits.macs=few", "limits.macs must be a number or a list"),
         ("+limits.latency_ms=3", "limits.latency_ms: not a cost; there are macs, params"),
@@ -284,7 +285,7 @@ def test_a_run_without_any_answer_binds_nobody(tmp_path):
 def served(monkeypatch):
     """Return the settings of a model behind a server that answers."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
-    with serve("sensible", NASBench201()) as url:
+    with serve("sensible", dialect_of(NASBench201())) as url:
         yield [f"llm.model.base_url={url}", SHORT]
 
 

@@ -107,13 +107,10 @@ class Gates(SearchSpace):
     name = "gates"
 
     def __init__(self) -> None:
-        super().__init__([Variable("op", ("and", "or"), 6)], "official")
+        super().__init__([Variable("op", ("and", "or"), 6)])
 
     def costs(self, arch: object) -> Costs:
         return {"macs": 1, "params": 1}
-
-    def knowledge(self) -> str:
-        return ""
 
 
 def test_another_search_space_is_refused() -> None:

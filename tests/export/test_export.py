@@ -46,8 +46,7 @@ CLASSES = [f"class {i}" for i in range(1000)]
 
 
 def node(option: str) -> dict[str, Any]:
-    settings = ["searchspace.names=official"]
-    found = OmegaConf.to_container(load("search", f"searchspace={option}", *settings).searchspace)
+    found = OmegaConf.to_container(load("search", f"searchspace={option}").searchspace)
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items()}
 

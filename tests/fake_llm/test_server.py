@@ -19,14 +19,16 @@ import pytest
 from collm_nas.fake_llm.faults import FAULTS
 from collm_nas.fake_llm.registry import PERSONAS
 from collm_nas.fake_llm.scripted import ScriptedChat
-from collm_nas.fake_llm.server import FakeServer, build_space, main, serve
+from collm_nas.fake_llm.server import FakeServer, build_dialect, main, serve
 from collm_nas.llm.base import PURPOSE_HEADER, Message
 from collm_nas.llm.openai import OpenAIChat
+from collm_nas.prompting.dialect import dialect_of
+from collm_nas.prompting.reading import batch_schema
 from collm_nas.spaces.nasbench201.space import NASBench201
-from collm_nas.strategy.asking import batch_schema
 from tests.conftest import ROOT
 
 SPACE = NASBench201()
+DIALECT = dialect_of(SPACE)
 SYSTEM = {"role": "system", "content": "You help."}
 PURPOSE = {PURPOSE_HEADER: "generator/0"}
 MESSAGES: Any = [SYSTEM, {"role": "user", "content": "Write 3 architectures."}]
@@ -52,7 +54,7 @@ def ask(url: str, **parameters: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with serve("sensible", SPACE) as url:
+    with serve("sensible", DIALECT) as url:
         yield url
 
 
@@ -80,7 +82,7 @@ def post(url: str, body: bytes, header: str = "X-Purpose: generator/0") -> Any:
 
 @pytest.mark.parametrize("persona", PERSONAS)
 def test_every_persona_that_answers_is_heard_by_the_official_client(persona):
-    with serve(persona, SPACE) as url:
+    with serve(persona, DIALECT) as url:
         answer = ask(url)
     assert answer.model == f"scripted:{persona}"
     choice = answer.choices[0]
@@ -101,7 +103,7 @@ def test_every_persona_that_answers_is_heard_by_the_official_client(persona):
 
 
 def test_a_rate_limit_says_how_long_to_wait_and_passes():
-    with serve("rate_limit", SPACE, retry_after_s=2) as url:
+    with serve("rate_limit", DIALECT, retry_after_s=2) as url:
         with pytest.raises(openai.RateLimitError) as caught:
             ask(url)
         assert caught.value.response.headers["retry-after"] == "2"
@@ -110,14 +112,14 @@ def test_a_rate_limit_says_how_long_to_wait_and_passes():
 
 
 def test_server_errors_never_pass():
-    with serve("server_error", SPACE) as url:
+    with serve("server_error", DIALECT) as url:
         for _ in range(3):
             with pytest.raises(openai.InternalServerError):
                 ask(url)
 
 
 def test_a_hanging_answer_ends_when_the_client_gives_up():
-    with serve("hang", SPACE) as url:
+    with serve("hang", DIALECT) as url:
         start = time.monotonic()
         with pytest.raises(openai.APITimeoutError):
             client(url, timeout=0.3).chat.completions.create(model="any", messages=MESSAGES)
@@ -128,7 +130,7 @@ def test_a_hanging_answer_ends_when_the_client_gives_up():
 
 def test_a_reset_connection_is_a_reset_and_not_an_orderly_end():
     body = json.dumps({"messages": MESSAGES}).encode()
-    with serve("connection_reset", SPACE) as url:
+    with serve("connection_reset", DIALECT) as url:
         with pytest.raises(openai.APIConnectionError):
             ask(url)
         with pytest.raises(ConnectionResetError):
@@ -136,7 +138,7 @@ def test_a_reset_connection_is_a_reset_and_not_an_orderly_end():
 
 
 def test_a_wrong_content_type_is_a_web_page():
-    with serve("wrong_content_type", SPACE) as url:
+    with serve("wrong_content_type", DIALECT) as url:
         response = client(url).chat.completions.with_raw_response.create(
             model="any", messages=MESSAGES
         )
@@ -147,7 +149,7 @@ def test_a_wrong_content_type_is_a_web_page():
 
 def test_flaky_fails_once_with_every_question_in_each_way_in_turn():
     failures: list[str] = []
-    with serve("flaky", SPACE) as url:
+    with serve("flaky", DIALECT) as url:
         for i in range(len(FAULTS) + 1):
             messages = [SYSTEM, {"role": "user", "content": f"Round {i}. Write 3."}]
             try:
@@ -169,7 +171,7 @@ def test_flaky_fails_once_with_every_question_in_each_way_in_turn():
 
 
 def test_our_own_client_gets_a_labelled_answer_through_a_flaky_server():
-    with serve("flaky", SPACE, retry_after_s=0) as url:
+    with serve("flaky", DIALECT, retry_after_s=0) as url:
         chat = OpenAIChat("scripted:flaky", url, None, timeout_s=5)
         reply = chat.complete([Message("user", "Write 2.")], purpose="generator/0")
     assert reply.attempts == 2
@@ -178,10 +180,10 @@ def test_our_own_client_gets_a_labelled_answer_through_a_flaky_server():
 
 
 def test_our_own_client_keeps_thoughts_out_of_the_answer():
-    with serve("thinking", SPACE) as url:
+    with serve("thinking", DIALECT) as url:
         chat = OpenAIChat("scripted:thinking", url, None)
         reply = chat.complete(
-            [Message("user", "Write 2.")], purpose="g", schema=batch_schema(SPACE)
+            [Message("user", "Write 2.")], purpose="g", schema=batch_schema(DIALECT)
         )
     assert len(json.loads(reply.text)["architectures"]) == 2
     assert "No, there are better ones" in reply.reasoning
@@ -210,7 +212,7 @@ def test_a_request_that_does_not_say_what_it_is_for_is_refused(url):
 
 
 def test_the_same_request_gets_the_same_answer_from_every_server(url):
-    with serve("sensible", SPACE) as other, serve("sensible", SPACE, seed=1) as seeded:
+    with serve("sensible", DIALECT) as other, serve("sensible", DIALECT, seed=1) as seeded:
         assert ask(url) == ask(other)
         assert ask(url).choices != ask(seeded).choices
 
@@ -221,7 +223,7 @@ def test_another_seed_of_the_request_gets_another_answer(url):
 
 
 def test_json_formats_are_kept(url):
-    schema = {"name": "answer", "strict": True, "schema": batch_schema(SPACE)}
+    schema = {"name": "answer", "strict": True, "schema": batch_schema(DIALECT)}
     for format_ in ({"type": "json_object"}, {"type": "json_schema", "json_schema": schema}):
         answer = json.loads(ask(url, response_format=format_).choices[0].message.content)
         assert len([SPACE.decode(item) for item in answer["architectures"]]) == 3
@@ -240,7 +242,7 @@ def test_the_limit_on_tokens_cuts(url):
 
 
 def test_the_limit_on_tokens_counts_thoughts_first():
-    with serve("thinking", SPACE) as url:
+    with serve("thinking", DIALECT) as url:
         answer = ask(url, max_completion_tokens=10)
     assert answer.usage.completion_tokens_details.reasoning_tokens == 10
     assert answer.choices[0].finish_reason == "length"
@@ -298,7 +300,7 @@ def test_it_listens_on_loopback(url):
 
 
 def test_nothing_listens_after_the_block():
-    with serve("sensible", SPACE) as url:
+    with serve("sensible", DIALECT) as url:
         pass
     with pytest.raises(openai.APIConnectionError):
         ask(url)
@@ -306,17 +308,18 @@ def test_nothing_listens_after_the_block():
 
 def test_an_unknown_persona_and_a_taken_port_are_refused(url):
     with pytest.raises(ValueError, match=r"persona must be one of sensible, .*got 'smart'"):
-        FakeServer("smart", SPACE)
+        FakeServer("smart", DIALECT)
     with pytest.raises(OSError, match="in use"):
-        FakeServer("sensible", SPACE, port=urlsplit(url).port or 0)
+        FakeServer("sensible", DIALECT, port=urlsplit(url).port or 0)
 
 
 def test_the_command_builds_the_space_that_a_search_would(monkeypatch):
     monkeypatch.chdir(ROOT)
-    space = build_space("nasbench201", ["dataset=cifar100", "names=short", "order_seed=3"])
+    dialect = build_dialect("nasbench201", ["dataset=cifar100", "names=short", "order_seed=3"])
+    space = dialect.space
     assert isinstance(space, NASBench201)
-    assert (space.dataset, space.names, space.order_seed) == ("cifar100", "short", 3)
-    assert build_space("conf/searchspace/nasbench201.yaml", []).name == "nasbench201"
+    assert (space.dataset, dialect.names, dialect.order_seed) == ("cifar100", "short", 3)
+    assert build_dialect("conf/searchspace/nasbench201.yaml", []).space.name == "nasbench201"
 
 
 @pytest.mark.parametrize(
@@ -325,7 +328,7 @@ def test_the_command_builds_the_space_that_a_search_would(monkeypatch):
         (["--persona", "smart"], "persona must be one of sensible"),
         (["--searchspace", "nasbench301"], "or one of .*nasbench201"),
         (["dataset=cifar11"], "dataset must be 'cifar10', .* got 'cifar11'"),
-        (["colour=red"], "colour is no setting; there are dataset, names, order_seed"),
+        (["colour=red"], "colour is no setting; there are dataset"),
         (["--port", "99999"], "port must be 0-65535"),
     ],
 )

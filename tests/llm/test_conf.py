@@ -14,6 +14,7 @@ from collm_nas.config.run import build
 from collm_nas.llm.auto import BY_KEY
 from collm_nas.llm.base import LLMUnavailable, Message
 from collm_nas.llm.openai import OpenAIChat
+from tests.conftest import load
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIONS = [path.stem for path in sorted((CONF / "llm").glob("[!_]*.yaml"))]
@@ -23,7 +24,7 @@ KEY = "sk-proj-0123456789abcdefghij"
 def option(name: str, *overrides: str) -> DictConfig:
     """Compose `llm=name` alone, with the root's seed."""
     with initialize_config_dir(str(CONF), version_base=None):
-        cfg = compose(overrides=["+seed=0", f"+llm={name}", *overrides])
+        cfg = compose(overrides=["+seed=0", "+prompting=paper", f"+llm={name}", *overrides])
     assert isinstance(cfg.llm, DictConfig)
     return cfg.llm
 
@@ -47,10 +48,12 @@ def test_the_options_of_the_paper_are_there() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_option_says_how_its_model_is_asked(name: str) -> None:
-    asking = option(name).asking
-    assert set(asking) == {"prompts", "names", "one_by_one", "memory", "examples"}
-    assert asking.names in ("official", "short")
+def test_the_embedded_models_are_prompted_as_small_ones(name: str) -> None:
+    prompting = load("search", f"llm={name}").strategy.prompting
+    small = name in ("local", "gguf")
+    assert prompting.names == ("short" if small else "official")
+    assert prompting.prompts == ("brief" if small else "paper")
+    assert load("search", f"llm={name}", "prompting=paper").prompting.prompts == "paper"
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -86,7 +89,7 @@ def test_asking_without_a_key_names_its_variable(name: str, key: str) -> None:
 def test_no_key_enters_a_config(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in BY_KEY:
         monkeypatch.setenv(variable, KEY)
-    cfg = OmegaConf.merge({"seed": 0, "searchspace": {}}, {"llm": option(name)})
+    cfg = OmegaConf.merge({"seed": 0, "searchspace": {}, "prompting": {}}, {"llm": option(name)})
     if name != "replay":
         assert KEY not in OmegaConf.to_yaml(cfg, resolve=True)
 

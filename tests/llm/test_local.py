@@ -18,6 +18,8 @@ import pytest
 from collm_nas.llm.base import LLMUnavailable, Message
 from collm_nas.llm.local import LocalChat
 from collm_nas.llm.weights import find_weights, is_installed, known_weights, sha256_of
+from collm_nas.prompting.dialect import dialect_of
+from collm_nas.prompting.texts import description
 from collm_nas.spaces.nasbench201.space import NASBench201
 
 SAMPLING: dict[str, Any] = {"temperature": 1.0, "min_p": 0.1, "max_tokens": 60, "seed": 0}
@@ -37,13 +39,14 @@ def model() -> Iterator[LocalChat]:
 
 @pytest.mark.slow
 def test_an_answer_is_held_to_the_schema_and_to_what_it_leaves_out(model: LocalChat) -> None:
-    space = NASBench201(names="short")
+    space = NASBench201()
+    dialect = dialect_of(space, "short")
     known = {space.sample(random.Random(i)) for i in range(250)}
-    messages = [Message("system", space.knowledge()), Message("user", "Write 1 cell.")]
+    messages = [Message("system", description(dialect)), Message("user", "Write 1 cell.")]
     for _ in range(5):
         purpose = f"generator/{len(known)}"
-        reply = model.complete(messages, purpose=purpose, schema=space.schema(exclude=known))
-        arch = space.decode(json.loads(reply.text))
+        reply = model.complete(messages, purpose=purpose, schema=dialect.schema(exclude=known))
+        arch = dialect.decode(json.loads(reply.text))
         assert arch not in known
         known.add(arch)
     assert reply.finish_reason == "stop"

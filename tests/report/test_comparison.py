@@ -96,7 +96,7 @@ def test_other_problems_are_separated_with_the_reason(setting, key, search, tmp_
 
 def test_how_a_space_is_told_is_no_other_problem(search, tmp_path):
     search("plain", strategy="collm")
-    search("hidden", "searchspace.names=opaque", "searchspace.order_seed=3", strategy="collm")
+    search("hidden", "prompting.names=opaque", "prompting.order_seed=3", strategy="collm")
     found = labels(alone(gathered(tmp_path)))
     assert sum("names opaque" in label for label in found) == 1
     assert len(found) == 2

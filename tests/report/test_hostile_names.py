@@ -17,6 +17,7 @@ from collm_nas.cli.estimate import print_estimate
 from collm_nas.config.quoting import quoted, shell_quoted
 from collm_nas.core.printable import one_line, printable, say, sendable
 from collm_nas.fake_llm.server import serve
+from collm_nas.prompting.dialect import dialect_of
 from collm_nas.report.gathering import gather
 from collm_nas.report.next_command import next_command
 from collm_nas.spaces.nasbench201.space import NASBench201
@@ -54,7 +55,7 @@ def run(
     # halves of characters and control characters are refused there
     cfg.strategy.models.llm.model = sendable(name) if not set(name) & set("\x1b\n") else "gpt"
     cfg.report = "full"
-    with serve("sensible", NASBench201()) as url:
+    with serve("sensible", dialect_of(NASBench201())) as url:
         cfg.strategy.models.llm.base_url = url
         session.run(cfg, run_dir)
     told = capsys.readouterr()

@@ -15,9 +15,10 @@ from collm_nas.core.architecture import Architecture
 from collm_nas.core.archive import Archive, Record, Round
 from collm_nas.core.problem import Problem, parse_reference
 from collm_nas.hardware.closed_form import ClosedForm
+from collm_nas.prompting import texts
+from collm_nas.prompting.dialect import dialect_of
 from collm_nas.report import pareto
 from collm_nas.spaces.nasbench201.space import NASBench201
-from collm_nas.strategy import telling
 from collm_nas.strategy.nsga2 import NSGA2
 from tests.conftest import search_config
 
@@ -85,17 +86,24 @@ def test_the_hypervolume_is_a_share_of_the_box(archive_of, traded) -> None:
 
 def test_the_navigator_is_told_the_trade_off_and_the_front(archive_of, traded) -> None:
     archive = archive_of([(90, 50), (80, 60), (80, 20)])
-    told = telling.best(archive, traded, 1).splitlines()
+    best = texts.best(archive, traded, dialect_of(traded.space), 1)
+    front = {"best": best, "costs": traded.minimised}
+    text = texts.render("paper/navigator_feedback", results=[], examples=[], **front)
+    told = text.partition("Best so far: ")[2].partition("\n\n")[0].splitlines()
     assert told[0] == "none of these is beaten in everything:"
     assert [json.loads(line)["accuracy"] for line in told[1:]] == [90, 80]
-    mission = telling.mission(traded, target=94.0)
+    mission = texts.mission(traded, dialect_of(traded.space), target=94.0)
     assert "trade-off: the highest validation accuracy at every level of macs" in mission
 
 
 def test_a_single_objective_is_told_as_ever(archive_of, problem) -> None:
     archive = archive_of([(90, 50), (80, 20)])
-    assert json.loads(telling.best(archive, problem, 1))["accuracy"] == 90
-    assert telling.mission(problem).startswith("Find the architecture with the highest validation")
+    assert (
+        json.loads(texts.best(archive, problem, dialect_of(problem.space), 1)[0])["accuracy"] == 90
+    )
+    assert texts.mission(problem, dialect_of(problem.space)).startswith(
+        "Find the architecture with the highest validation"
+    )
 
 
 def test_survivors_are_the_front_and_then_the_least_crowded(archive_of, traded) -> None:

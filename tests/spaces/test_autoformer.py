@@ -55,8 +55,8 @@ def problems(space: AutoFormer, answer: Any) -> tuple[str, ...]:
     return error.value.problems
 
 
-class TestOpaque(SearchSpaceConformance):
-    space = AutoFormer("base", names="opaque", order_seed=3)
+class TestBase(SearchSpaceConformance):
+    space = AutoFormer("base")
 
 
 class TestRepo(SearchSpaceConformance):
@@ -220,8 +220,7 @@ def test_a_flood_of_values_does_not_flood_the_message() -> None:
 def test_the_repo_profile_lacks_what_was_not_trained() -> None:
     (found, *_) = problems(AutoFormer("tiny", "repo"), wire())
     assert found == "mlp_ratio[2] must be one of [3.5, 4.0], got 3.0"
-    heads = AutoFormer("base", "repo").vocabulary["num_heads"].told()
-    assert heads == [9, 10]
+    assert AutoFormer("base", "repo").choices.num_heads == (9, 10)
 
 
 def test_schema_ties_the_lengths_to_the_depth() -> None:
@@ -230,29 +229,6 @@ def test_schema_ties_the_lengths_to_the_depth() -> None:
     assert not matches(schema, wire(depth=12))
     assert not matches(schema, wire(num_heads=[3] * 12))
     assert not matches(schema, wire(extra=1, depth=11))
-
-
-def test_opaque_names_give_nothing_away() -> None:
-    space = AutoFormer("small", names="opaque", order_seed=1)
-    text = f"{space.knowledge()} {json.dumps(space.schema())}"
-    words = r"depth|embed|mlp|head|ratio|layer|attention|transformer|patch|384|448|3\.5|million"
-    assert re.findall(words, text, re.IGNORECASE) == []
-    answer = space.encode(space.sample(random.Random(0)))
-    answer["x3"] = answer["x3"][:-1]
-    (found,) = problems(space, answer)
-    assert found.startswith(f"x3 must be a list of {len(answer['x4'])} values, because x1 is")
-
-
-def test_knowledge_prices_a_layer_about_right() -> None:
-    space = AutoFormer("small")
-    assert "embed_dim * (256 * num_heads + 2 * mlp_ratio * embed_dim) + 7680" in space.knowledge()
-    assert "`1964 * embed_dim`" in space.knowledge()
-    rng = random.Random(0)
-    for arch in (space.sample(rng) for _ in range(20)):
-        embed: Any = arch["embed_dim"][0]
-        layers: Any = zip(arch["num_heads"], arch["mlp_ratio"], strict=True)
-        told = sum(embed * (256 * h + 2 * r * embed) + 7680 for h, r in layers) + 1964 * embed
-        assert told == pytest.approx(space.costs(arch)["params"], rel=0.01)
 
 
 # -- moving about -------------------------------------------------------------------------------
@@ -324,7 +300,7 @@ def test_an_impossible_limit_says_what_is_possible() -> None:
 
 def test_identity_is_that_of_the_weights() -> None:
     assert AutoFormer().identity == "autoformer-d14-e256-m8-h4-r224-p16-c1000"
-    assert AutoFormer("tiny", "repo", names="opaque").identity == AutoFormer().identity
+    assert AutoFormer("tiny", "repo").identity == AutoFormer().identity
     assert own().identity == "autoformer-d2-e12-m5-h12-r8-p4-c3"
 
 
@@ -336,7 +312,6 @@ def test_identity_is_that_of_the_weights() -> None:
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
         ({"num_classes": True}, "num_classes must be a whole number, got True"),
         ({"profile": "yaml"}, "profile must be 'paper' or 'repo', got 'yaml'"),
-        ({"order_seed": -1}, "order_seed must be at least 0, got -1"),
     ],
 )
 def test_settings_that_make_no_network(arguments: dict[str, Any], told: str) -> None:
@@ -348,7 +323,6 @@ def test_settings_that_make_no_network(arguments: dict[str, Any], told: str) -> 
     [
         ({"size": "large"}, "size must be 'tiny' or 'small' or 'base', got 'large'"),
         ({"profile": "yaml"}, "profile must be 'paper' or 'repo', got 'yaml'"),
-        ({"names": "short"}, "AutoFormer: names must be 'official' or 'opaque', got 'short'"),
         ({"patch_size": 15}, "searchspace.resolution must be a multiple of"),
         ({"size": {**OWN, "heads": [1]}}, "searchspace.size.heads is not known; there are depth"),
         ({"size": {"depth": [1]}}, "searchspace.size.embed_dim is missing\nsearchspace.size.mlp"),

@@ -60,9 +60,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path, supernet: OFASupernet) -> None
 
 def test_how_a_space_is_told_does_not_matter(tmp_path: Path, supernet: OFASupernet) -> None:
     save_supernet(tmp_path / "supernet.safetensors", supernet, SPACE)
-    load_supernet(
-        tmp_path / "supernet.safetensors", MobileNet(**TINY, names="opaque", order_seed=4)
-    )
+    load_supernet(tmp_path / "supernet.safetensors", MobileNet(**TINY, resolutions=[32]))
 
 
 def test_another_space_is_refused_and_both_are_shown(tmp_path: Path, supernet: OFASupernet) -> None:

@@ -20,13 +20,10 @@ class Listed(SearchSpace):
     name = "listed"
 
     def __init__(self, *options: Value) -> None:
-        super().__init__([Variable("a", options, 3), Variable("b", options, 1)], "official")
+        super().__init__([Variable("a", options, 3), Variable("b", options, 1)])
 
     def costs(self, arch: Architecture) -> Costs:
         return {"macs": 1, "params": 1}
-
-    def knowledge(self) -> str:
-        return ""
 
 
 def lists(options: Sequence[Value]) -> list[tuple[Value, ...]]:

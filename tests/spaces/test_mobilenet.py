@@ -19,7 +19,6 @@ from tests.ofa_goldens import TINY, golden, largest, smallest, wire
 
 SPACES = {
     "published": MobileNet(),
-    "opaque": MobileNet(names="opaque", order_seed=1),
     "tiny": MobileNet(**TINY),
 }
 seeds = st.integers(0, 2**32)
@@ -125,9 +124,7 @@ def test_resolution_is_that_of_the_images() -> None:
 
 def test_identity_is_what_weights_depend_on_and_nothing_else() -> None:
     assert MobileNet().identity == "mobilenet-w1.2-c1000"
-    assert MobileNet(names="opaque", order_seed=3, resolutions=[128]).identity == (
-        MobileNet().identity
-    )
+    assert MobileNet(resolutions=[128]).identity == MobileNet().identity
     others = [MobileNet(), MobileNet(1), MobileNet(num_classes=9), MobileNet(**TINY)]
     assert len({space.identity for space in others}) == len(others)
 
@@ -223,41 +220,6 @@ def test_even_genes_of_inactive_blocks_must_be_legal() -> None:
         MobileNet().decode(answer)
 
 
-# -- what a language model is told ----------------------------------------------------------------
-
-
-def test_the_text_tells_choices_format_structure_and_trade_offs() -> None:
-    text = MobileNet().knowledge()
-    for phrase in (
-        "`ks` (20 values, each one of 3, 5, 7)",
-        '{"r": [1], "d": [5], "ks": [20], "e": [20]}',
-        "stage 3, 12-15: 96 to 136 channels, stride 1 in its first block, h-swish, with squeeze",
-        "`d` = [2, 3, 4, 2, 3] these are 0-1, 4-6, 8-11, 12-13, 16-18",
-        "macs from 100.3M to 843.1M",
-    ):
-        assert phrase in text
-
-
-@every_space
-def test_the_example_in_the_text_is_legal(space: MobileNet) -> None:
-    (line,) = [line for line in space.knowledge().splitlines() if line.startswith("Example")]
-    space.decode(json.loads(line[line.index("{") :]))
-
-
-def test_opaque_names_hide_what_the_genes_mean() -> None:
-    space = SPACES["opaque"]
-    text = space.knowledge() + json.dumps(space.schema()) + space.task
-    for cue in ("resolution", "kernel", "depth", "expan", "stage", "stride", "MobileNet", "once"):
-        assert cue.lower() not in text.lower()
-    assert {*space.encode(sample(space, 0))} == {"x1", "x2", "x3", "x4"}
-
-
-def test_the_order_of_the_options_follows_the_seed() -> None:
-    texts = {MobileNet(order_seed=seed).knowledge() for seed in range(4)}
-    assert len(texts) == 4
-    assert MobileNet(order_seed=1).knowledge() == MobileNet().retold(1).knowledge()
-
-
 # -- configuration --------------------------------------------------------------------------------
 
 
@@ -281,7 +243,6 @@ def test_wrong_arguments_are_reported_all_at_once() -> None:
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
         ({"num_classes": 10.0}, "num_classes must be a whole number, got 10.0"),
         ({"base_widths": [0] * 9}, "base_widths[0] must be at least 1, got 0"),
-        ({"names": "short"}, "names must be 'official' or 'opaque', got 'short'"),
         ({"resolutions": []}, "resolutions must be a list of at least 1, got []"),
         ({"resolutions": [4]}, "resolutions[0] must be at least 8, got 4"),
         ({"choices": {"d": [2], "ks": [3], "e": [12]}}, "choices.e[0] must be at most 9, got 12"),

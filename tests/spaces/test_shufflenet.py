@@ -34,10 +34,6 @@ def costs(golden: Path) -> Any:
     return json.loads((golden / "costs.json").read_text())["spos"]
 
 
-class TestOpaque(SearchSpaceConformance):
-    space = ShuffleNet(names="opaque", order_seed=3)
-
-
 class TestTiny(SearchSpaceConformance):
     space = ShuffleNet(**TINY)
 
@@ -206,30 +202,6 @@ def test_every_problem_is_told_with_its_place(
     assert [*error.value.problems] == problems
 
 
-def test_knowledge_explains_units_strides_and_the_order_of_costs(space: ShuffleNet) -> None:
-    text = space.knowledge()
-    for fact in (
-        "7x7 depthwise",
-        "blocks 0, 4, 8, 16",
-        "cheapest in blocks 0, 4, 8, 16",
-        "most expensive in blocks 1-3, 5-7, 9-15, 17-19",
-        "| 5-7 | 10.6 | 11.6 | 13.1 | 16.7 | 0, 1, 2, 3 |",
-        "from 270.4M to 398.6M",
-    ):
-        assert fact in text
-
-
-def test_opaque_names_hide_the_units() -> None:
-    opaque = ShuffleNet(names="opaque", order_seed=1)
-    text = opaque.knowledge().lower()
-    for cue in ("shuffle", "xception", "depthwise", "kernel", "ops", "spos", "3x3"):
-        assert cue not in text
-    other = ShuffleNet(names="opaque", order_seed=2)
-    arch = opaque.decode({"x1": [*"ABCD"] * 5})
-    assert opaque.encode(arch) == {"x1": [*"ABCD"] * 5}
-    assert other.encode(arch) != opaque.encode(arch)
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -247,7 +219,6 @@ def test_settings_that_make_no_network(arguments: dict[str, Any], told: str) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"names": "secret"}, "ShuffleNet: names must be 'official' or 'opaque', got 'secret'"),
         ({"repeats": [4, 4]}, "searchspace.channels must name the stem, 2 stages"),
         ({"channels": [16, 64, 64, 320, 640, 1024]}, "must be even and grow by stage"),
         ({"channels": [16, 63, 160, 320, 640, 1024]}, "must be even and grow by stage"),

@@ -12,15 +12,15 @@ from collm_nas.core.archive import Archive
 from collm_nas.core.problem import Problem
 from collm_nas.core.search import Budget, run_search
 from collm_nas.hardware.closed_form import ClosedForm
+from collm_nas.prompting import texts
+from collm_nas.prompting.dialect import dialect_of
+from collm_nas.prompting.settings import Prompting
 from collm_nas.spaces.nasbench201.space import NASBench201, cell_string
-from collm_nas.strategy import telling
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.evoprompting import EvoPrompting
 from collm_nas.strategy.iid_llm import IIDLLM
 from collm_nas.strategy.single_llm import SingleLLM
 from tests.conftest import FixedChat, ToyWorld, problems_of
-
-AT_ONCE = {"one_by_one": False, "examples": 0}
 
 
 def cells(purpose: str) -> str:
@@ -42,7 +42,6 @@ def collm(problem, navigator=None, generator=None, **settings):
         navigator=navigator or FixedChat(strategy_text),
         generator=generator or FixedChat(cells),
         candidates="5-10",
-        asking=settings.pop("asking", AT_ONCE),
         **settings,
     )
 
@@ -99,24 +98,27 @@ def test_the_generator_sees_the_strategy_and_nothing_of_the_results(problem, arc
 
 
 def test_memories_can_be_switched(problem, archive):
-    navigator, generator = searched(problem, archive, navigator_memory=False, generator_memory=True)
+    navigator, generator = searched(
+        problem, archive, prompting=Prompting(memory=False), generator_memory=True
+    )
     assert [m.role for m in navigator[2][1]] == ["system", "user"]
     assert [m.role for m in generator[2][1]] == ["system", *["user", "assistant"] * 2, "user"]
 
 
 def test_the_whole_dialogue_is_told_word_for_word_by_default(problem, archive):
     navigator, _ = searched(problem, archive)
-    mission = {"mission": telling.mission(problem)}
-    knowledge = problem.space.knowledge()
-    system = telling.render("paper/navigator_system", **mission, knowledge=knowledge)
-    expected = [system, telling.render("paper/navigator_first", **mission)]
+    dialect = dialect_of(problem.space)
+    mission, knowledge = texts.mission(problem, dialect), texts.description(dialect)
+    system = texts.render("paper/navigator_system", mission=mission, knowledge=knowledge)
+    expected = [system, texts.render("paper/navigator_first")]
     for i, round_ in enumerate(archive.rounds[:2]):
         told = {
-            "results": telling.results(round_, archive.objective, problem.space, False),
-            "best": telling.best(archive, problem, i + 1),
-            "examples": "",
+            "results": texts.results(round_, archive.objective, dialect),
+            "best": texts.best(archive, problem, dialect, i + 1),
+            "costs": (),
+            "examples": [],
         }
-        expected += [round_.note, telling.render("paper/navigator_feedback", **mission, **told)]
+        expected += [round_.note, texts.render("paper/navigator_feedback", **told)]
     assert [m.content for m in navigator[2][1]] == expected
 
 
@@ -168,8 +170,8 @@ def test_a_continued_search_with_a_bounded_memory_equals_an_uninterrupted_one(pr
 
 
 def test_a_bound_of_a_memory_that_is_off_is_refused(problem):
-    with pytest.raises(ValueError, match=r"strategy\.memory_rounds=3 .*navigator_memory=false"):
-        collm(problem, navigator_memory=False, memory_rounds=3)
+    with pytest.raises(ValueError, match=r"strategy\.memory_rounds=3 .*prompting\.memory=false"):
+        collm(problem, prompting=Prompting(memory=False), memory_rounds=3)
 
 
 def test_a_memory_that_is_bounded_later_asks_the_same_before(problem, archive, tmp_path):
@@ -226,10 +228,11 @@ def test_two_unreadable_answers_are_one_invalid_proposal(problem):
 
 
 def test_a_small_model_is_asked_for_one_architecture_at_a_time(tmp_path):
-    space = NASBench201(names="short")
+    space = NASBench201()
     problem = Problem(space, ClosedForm(space))
+    prompting = Prompting(names="short", one_by_one=True, examples=2)
     generator = FixedChat(lambda purpose: json.dumps({"cell": f"33313{purpose[-1]}"}))
-    strategy = collm(problem, generator=generator, asking={"one_by_one": True, "examples": 2})
+    strategy = collm(problem, generator=generator, prompting=prompting)
     archive = Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
     run_search(problem, strategy, ToyWorld(), archive, Budget(99, rounds=2))
 
@@ -240,7 +243,7 @@ def test_a_small_model_is_asked_for_one_architecture_at_a_time(tmp_path):
     assert first[0] != second[0], "without results, each call is told the choices in its own order"
     assert generator.calls[5][1] == generator.calls[6][1], "one prompt a round: it is read once"
     pattern = re.compile(later_schema["properties"]["cell"]["pattern"])
-    told = space.retold("0/generator/0/1")
+    told = prompting.dialect(space).reordered("0/generator/0/1")
     written, other = (told.encode(r.arch)["cell"] for r in archive.rounds[0].records[:2])
     assert re.match(schema["properties"]["cell"]["pattern"], "333130")
     assert not pattern.match(written), "what was written is excluded, in any order of telling"
@@ -262,11 +265,13 @@ def test_a_wrong_number_of_candidates_is_refused(candidates):
 
 
 def test_opaque_names_reveal_nothing(tmp_path):
-    space = NASBench201(names="opaque", order_seed=3)
+    space = NASBench201()
     problem = Problem(space, ClosedForm(space))
+    prompting = Prompting(names="opaque", order_seed=3)
     navigator, generator = FixedChat(strategy_text), FixedChat(lambda _: "{}")
     archive = Archive.open(tmp_path / "archive.jsonl", "val_accuracy")
-    run_search(problem, collm(problem, navigator, generator), ToyWorld(), archive, Budget(9, 2))
+    strategy = collm(problem, navigator, generator, prompting=prompting)
+    run_search(problem, strategy, ToyWorld(), archive, Budget(9, 2))
     told = "\n".join(m.content for _, ms, _ in navigator.calls + generator.calls for m in ms)
     for cue in ("conv", "skip", "pool", "none", "CIFAR", "cifar", "~0", "|"):
         assert cue not in told.replace("none yet", "").replace("none: no candidate", "")
@@ -274,7 +279,7 @@ def test_opaque_names_reveal_nothing(tmp_path):
 
 def test_single_llm_sees_all_results(problem, archive):
     llm = FixedChat(cells)
-    strategy = SingleLLM(problem, 0, llm, "8", AT_ONCE)
+    strategy = SingleLLM(problem, 0, llm, 8)
     run_search(problem, strategy, ToyWorld(), archive, Budget(99, 3))
     user = llm.calls[2][1][-1].content
     assert user.count('"accuracy"') == 4
@@ -283,14 +288,14 @@ def test_single_llm_sees_all_results(problem, archive):
 
 def test_iid_llm_asks_the_same_in_every_round(problem, archive):
     llm = FixedChat(cells)
-    run_search(problem, IIDLLM(problem, 0, llm, "8", AT_ONCE), ToyWorld(), archive, Budget(99, 3))
+    run_search(problem, IIDLLM(problem, 0, llm, 8), ToyWorld(), archive, Budget(99, 3))
     assert len({messages for _, messages, _ in llm.calls}) == 1
     assert len({purpose for purpose, *_ in llm.calls}) == 3
 
 
 def test_evoprompting_shows_parents_from_worse_to_better(problem, archive):
     llm = FixedChat(cells)
-    strategy = EvoPrompting(problem, 0, llm, "8", AT_ONCE, population=6, parents=3)
+    strategy = EvoPrompting(problem, 0, llm, 8, population=6, parents=3)
     run_search(problem, strategy, ToyWorld(), archive, Budget(99, 2))
     lines = [line for line in llm.calls[0][1][-1].content.splitlines() if '"accuracy"' in line]
     shown = [json.loads(line)["accuracy"] for line in lines]

@@ -19,7 +19,7 @@ class Staircase(SearchSpace):
 
     def __init__(self, depth: int = 3) -> None:
         depths = tuple(range(1, depth + 1))
-        super().__init__([Variable("depth", depths), Variable("width", WIDTHS, depth)], "official")
+        super().__init__([Variable("depth", depths), Variable("width", WIDTHS, depth)])
 
     def canonical(self, arch: Architecture) -> Architecture:
         depth = int(arch["depth"][0])
@@ -30,9 +30,6 @@ class Staircase(SearchSpace):
 
     def costs(self, arch: Architecture) -> Costs:
         return {"macs": float(sum(arch["width"])), "params": float(arch["depth"][0])}
-
-    def knowledge(self) -> str:
-        return "Layers and their widths."
 
 
 class WiderIsBetter:

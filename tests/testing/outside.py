@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import random
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,13 +24,13 @@ class Towers(SearchSpace):
     name = "towers"
     num_classes = CLASSES
 
-    def __init__(self, order_seed: object = None) -> None:
+    def __init__(self) -> None:
         variables = [
             Variable("towers", (1, 2)),
             Variable("kernel", (1, 3), 2),
             Variable("width", (1, 11, 16), 2),
         ]
-        super().__init__(variables, "official", order_seed)
+        super().__init__(variables)
 
     def canonical(self, arch: Architecture) -> Architecture:
         """Cut what is not used, and sort towers: their sum knows no order."""
@@ -55,11 +52,6 @@ class Towers(SearchSpace):
     def costs(self, arch: Architecture) -> Costs:
         weights = sum(4 * width * (k**2 + 1) for k, width in towers(arch)) + 3 * 4
         return {"macs": weights * SIDE**2 + 4 * CLASSES, "params": weights + 4 * CLASSES}
-
-    def knowledge(self) -> str:
-        words = [f"{w.label}: {w.told(self.order_seed)}" for w in self.vocabulary.values()]
-        example = json.dumps(self.encode(self.sample(random.Random(f"{self.order_seed}"))))
-        return "\n".join([*words, example])
 
 
 def towers(arch: Architecture) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from collm_nas.cli import session
-from collm_nas.config.binding import FREE, changes, fingerprint, stored, with_models
+from collm_nas.config.binding import FREE, changes, composed, fingerprint, stored, with_models
 from collm_nas.config.run import CONFIG, UserError
 from collm_nas.report.stored import read_run
 
@@ -42,7 +42,8 @@ def choose_llm(cfg: DictConfig) -> DictConfig:
 
     choice = choose()
     print(f"llm=auto: using llm={choice}")
-    return compose("search", [*_typed(but="llm"), f"llm={choice}", f"choices.llm={choice}"])
+    options = [f"llm={choice}", f"choices.llm={choice}"]
+    return composed(compose("search", [*_typed(but="llm"), *options]))
 
 
 def with_other_model(cfg: DictConfig) -> DictConfig:

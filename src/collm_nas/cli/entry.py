@@ -49,8 +49,10 @@ def start(task: Task, config: str, copied: str = "") -> None:
     signal.signal(signal.SIGINT, _end_at_once)
     import hydra
 
+    from collm_nas.config.renamed import with_current_keys
     from collm_nas.core.checkout import conf_dir
 
+    sys.argv = with_current_keys(sys.argv)
     if copied:
         from collm_nas.config.quoting import with_text_quoted
 
@@ -62,6 +64,9 @@ def start(task: Task, config: str, copied: str = "") -> None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
+        from collm_nas.config.binding import composed
+
+        cfg = composed(cfg)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             jobs.append(_job(task, cfg, " ".join(HydraConfig.get().overrides.task)))
             return

@@ -81,7 +81,7 @@ def estimate(cfg: DictConfig) -> list[Estimate]:
         space = build(cfg.searchspace)
         problem = build_problem(cfg, space, MadeUp.objective)
         ledger = Ledger(path / "llm_calls.jsonl", Caps())
-        stand_in = ScriptedChat(space, "sensible", cfg.seed)
+        stand_in = ScriptedChat(space, "sensible", cfg.seed, build(cfg.prompting))
         strategy = build_strategy(cfg.strategy, problem, ledger, dict.fromkeys(nodes, stand_in))
         archive = Archive.open(path / "archive.jsonl", problem.objective)
         evaluator = CachedEvaluator(MadeUp(), path / "evaluations.jsonl")

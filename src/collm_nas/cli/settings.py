@@ -227,7 +227,8 @@ def _problems(cfg: DictConfig, raw: Any, schemas: Sequence[type]) -> list[Proble
     for i, (path, message) in enumerate(found):
         if path[0] == "strategy" and path[1:2] and path[1] in roles:
             found[i] = Problem(("strategy", "models", *path[1:]), message)
-    known = {field.name for schema in ALL for field in fields(schema)} | {"llm"}
+    known = {field.name for schema in ALL for field in fields(schema)}
+    known |= {"llm", "prompting"}
     read = {reference.split(".")[0] for reference in REFERENCE.findall(str(raw))}
     return found + [unknown(key, known) for key in raw if key not in known | read]
 

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from typing_extensions import TypedDict
 from yaml import YAMLError
 
-from collm_nas.config.renamed import with_current_names
+from collm_nas.config.renamed import with_current_names, with_current_settings
 from collm_nas.core.files import CorruptFile, require_shape
 
 MISSING = "(not set)"
@@ -132,7 +132,15 @@ def stored(path: Path, needed: Sequence[str] = ()) -> DictConfig:
     assert isinstance(config, DictConfig)
     if missing := [key for key in needed if key not in config]:
         raise CorruptFile(path, 1, f"it lacks {', '.join(missing)}", way_out)
-    return with_models(OmegaConf.create(with_current_names(content)))
+    settings = with_current_settings(cast("dict[str, Any]", content))
+    return with_models(OmegaConf.create(with_current_names(settings)))
+
+
+def composed(cfg: DictConfig) -> DictConfig:
+    """Return a config that was composed with older files of a user's in today's shape."""
+    raw = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=False))
+    today = with_current_settings(raw)
+    return cfg if today == raw else OmegaConf.create(today, flags={"struct": True})
 
 
 def with_models(cfg: DictConfig) -> DictConfig:

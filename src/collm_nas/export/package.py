@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from collm_nas.config.renamed import current_name
+from collm_nas.config.renamed import SPELLING, current_name
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
 from collm_nas.core.files import write_atomically
 from collm_nas.data.pixels import PixelFormat
@@ -94,7 +94,7 @@ def save_subnet(
 
     Args:
         subnet: in evaluation mode, with its batch norms folded.
-        space: the config node of its search space under official names: `_target_`, arguments.
+        space: the config node of its search space: `_target_`, arguments.
         architecture: as the space encodes it.
         info: what else is known, e.g. classes, metrics and their protocol.
     """
@@ -169,7 +169,7 @@ def _build_space(folder: Path, node: Mapping[str, Any], trusted: Sequence[str]) 
         )
     try:
         kind = resolve_name(target)
-        arguments = {key: value for key, value in node.items() if key != "_target_"}
+        arguments = {k: v for k, v in node.items() if k not in ("_target_", *SPELLING)}
         if not (isinstance(kind, type) and issubclass(kind, SearchSpace)):
             raise TypeError(f"{target} is no search space")
         return kind(**arguments)

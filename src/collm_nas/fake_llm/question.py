@@ -1,7 +1,8 @@
 """What a persona is asked.
 
 It is given what a language model is given, the messages and perhaps a JSON schema, and besides,
-as rules do not understand prompts, the search space and the purpose of the call.
+as rules do not understand prompts, the search space in the words of the prompt, and the purpose
+of the call.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from functools import cached_property
 from collm_nas.core.architecture import Architecture
 from collm_nas.llm.base import JSON, Message, Reply
 from collm_nas.llm.ledger import role_of
+from collm_nas.prompting.dialect import Dialect
+from collm_nas.prompting.reading import WRAPPER
 from collm_nas.spaces.base import SearchSpace
-from collm_nas.strategy.reading import WRAPPER
 
 DEFAULT_COUNT = 8  # architectures, where the question names no number
 MAX_COUNT = 200
@@ -34,12 +36,17 @@ class Question:
     the answer, if it must have one; `json_only` says that nothing may stand around the JSON.
     """
 
-    space: SearchSpace
+    dialect: Dialect
     purpose: str
     messages: Sequence[Message]
     rng: random.Random
     schema: JSON | None = None
     json_only: bool = False
+
+    @property
+    def space(self) -> SearchSpace:
+        """Return the search space."""
+        return self.dialect.space
 
     @property
     def for_navigator(self) -> bool:
@@ -66,7 +73,7 @@ class Question:
 
     def spell(self, arch: Architecture) -> str:
         """Write one architecture as JSON."""
-        return json.dumps(self.space.encode(arch))
+        return json.dumps(self.dialect.encode(arch))
 
     def write(self, architectures: Sequence[str]) -> str:
         """Put architectures, written as JSON or what should be, into one answer.

@@ -17,7 +17,7 @@ from collm_nas.fake_llm import sensible
 from collm_nas.fake_llm.adversarial import ADVERSARIAL
 from collm_nas.fake_llm.question import Persona, Question
 from collm_nas.llm.base import JSON, SCRIPTED, Message, Reply, Usage
-from collm_nas.spaces.base import SearchSpace
+from collm_nas.prompting.dialect import Dialect
 
 PERSONAS: Mapping[str, Persona] = {
     "sensible": sensible.sensible,
@@ -47,7 +47,7 @@ def label(persona: str) -> str:
 
 def ask(
     persona: str,
-    space: SearchSpace,
+    dialect: Dialect,
     messages: Sequence[Message],
     *,
     purpose: str,
@@ -69,7 +69,7 @@ def ask(
     """
     asked = [persona, seed, purpose, [asdict(message) for message in messages]]
     rng = random.Random(hashlib.sha256(json.dumps(asked).encode()).digest())
-    question = Question(space, purpose, messages, rng, schema, json_only)
+    question = Question(dialect, purpose, messages, rng, schema, json_only)
     reply = PERSONAS[persona](question)
     text, reasoning, finish_reason = reply.text, reply.reasoning, reply.finish_reason or "stop"
     if max_tokens is not None and tokens(reasoning, text) > max_tokens:

@@ -14,6 +14,7 @@ from collm_nas.core.ranges import Seed, Text
 from collm_nas.fake_llm.faults import FAULTY
 from collm_nas.fake_llm.registry import ask, label, look_up
 from collm_nas.llm.base import JSON, Message, Reply
+from collm_nas.prompting.settings import Prompting
 from collm_nas.spaces.base import SearchSpace
 
 
@@ -23,6 +24,7 @@ class ScriptedChat:
 
     Args:
         space: the search space; rules cannot learn it from a prompt.
+        prompting: as the strategy's, for the words in which it tells the space.
         persona: one of `PERSONAS`; docs/fake-server.md says what each shows.
 
     Raises:
@@ -31,7 +33,13 @@ class ScriptedChat:
 
     is_language_model = False
 
-    def __init__(self, space: SearchSpace, persona: Text = "sensible", seed: Seed = 0) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        persona: Text = "sensible",
+        seed: Seed = 0,
+        prompting: Prompting = Prompting(),  # noqa: B008 (it is frozen)
+    ) -> None:
         if persona in FAULTY:
             raise ValueError(
                 f"llm.model.persona={persona} fails on the way, so it needs a server: "
@@ -41,7 +49,7 @@ class ScriptedChat:
             self.persona = look_up(persona)
         except ValueError as error:
             raise ValueError(f"llm.model.{error}") from error
-        self.space = space
+        self.dialect = prompting.dialect(space)
         self.seed = seed
         self.name = label(self.persona)
         self.settings: JSON = {"model": self.name, "seed": seed}
@@ -52,7 +60,7 @@ class ScriptedChat:
         """See `ChatModel`. The same question gets the same answer only for the same purpose."""
         reply = ask(
             self.persona,
-            self.space,
+            self.dialect,
             messages,
             purpose=purpose,
             seed=self.seed,

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from collm_nas.core.architecture import Architecture
 from collm_nas.fake_llm.question import Question
 from collm_nas.llm.base import Reply
-from collm_nas.spaces.base import SearchSpace
-from collm_nas.strategy.reading import read_proposals
+from collm_nas.prompting.dialect import Dialect
+from collm_nas.prompting.reading import read_proposals
 from collm_nas.testing.schema import matches
 
 EXAMPLES = 3  # best architectures that a strategy names
@@ -45,9 +45,9 @@ class Prior:
         values = arch[self.variable]
         return set(values) <= set(self.allowed) and values.count(self.favourite) >= self.times
 
-    def tell(self, space: SearchSpace) -> str:
-        """Say the rule in the words of the space."""
-        spell = space.vocabulary[self.variable].spell
+    def tell(self, dialect: Dialect) -> str:
+        """Say the rule in the words that are used for the space."""
+        spell = dialect.words[self.variable].spell
         allowed = ", ".join(f"`{spell(value)}`" for value in self.allowed)
         return f"use only {allowed}, and `{spell(self.favourite)}` at least {self.times} times"
 
@@ -83,15 +83,15 @@ def random(question: Question) -> Reply:
 
 def strategy(question: Question) -> str:
     """Write the Navigator's guidance, from the results in its dialogue."""
-    space = question.space
-    results = read_results((m.content for m in question.messages), space)
-    prior = PRIORS.get(space.name)
-    rule = prior.tell(space) if prior else "spread all choices evenly"
+    dialect = question.dialect
+    results = read_results((m.content for m in question.messages), dialect)
+    prior = PRIORS.get(dialect.space.name)
+    rule = prior.tell(dialect) if prior else "spread all choices evenly"
     if best := _best(results, ELITE):
         top = [arch for arch, _ in best]
         measured = sum(accuracy is not None for accuracy in results.values())
         summary = f"{measured} architectures are measured, the best reaches {best[0][1]:g}."
-        patterns = _patterns(top, space)
+        patterns = _patterns(top, dialect)
         directions = [
             f"Half of the candidates: {rule}.",
             "The other half: change one or two choices of these, the best so far:",
@@ -112,7 +112,7 @@ def architectures(question: Question) -> list[Architecture]:
     Raises:
         ValueError: no architecture of the space has the schema that is asked for.
     """
-    shown = read_results([question.task], question.space)
+    shown = read_results([question.task], question.dialect)
     parents = [arch for arch, _ in _best(shown, EXAMPLES)] or list(shown)
     chosen: list[Architecture] = []
     for _ in range(question.count):
@@ -120,7 +120,7 @@ def architectures(question: Question) -> list[Architecture]:
     return chosen
 
 
-def read_results(texts: Iterable[str], space: SearchSpace) -> Results:
+def read_results(texts: Iterable[str], dialect: Dialect) -> Results:
     """Map the architectures that `texts` show, in order, to the accuracies told on their lines.
 
     Architectures that miss a limit are left out: they are nothing to learn from.
@@ -128,7 +128,7 @@ def read_results(texts: Iterable[str], space: SearchSpace) -> Results:
     results: dict[Architecture, float | None] = {}
     for line in (line for text in texts for line in text.splitlines() if "{" in line):
         accuracy = ACCURACY.search(line)
-        for proposal in [] if LIMIT.search(line) else read_proposals(Reply(line), space):
+        for proposal in [] if LIMIT.search(line) else read_proposals(line, dialect):
             if isinstance(arch := proposal.candidate, Architecture):
                 results[arch] = float(accuracy[1]) if accuracy else results.get(arch)
     return results
@@ -151,7 +151,7 @@ def _draw(
         for _ in range(DRAWS):
             arch = space.mutate(rng.choice(parents), rng, rate) if varied else space.sample(rng)
             unwanted = (new and arch in known) or (in_prior and prior and not prior.holds(arch))
-            if not unwanted and matches(schema, space.encode(arch)):
+            if not unwanted and matches(schema, question.dialect.encode(arch)):
                 return arch
     raise ValueError("no architecture of the space has the JSON schema that is asked for")
 
@@ -162,11 +162,11 @@ def _best(results: Results, count: int) -> list[tuple[Architecture, float]]:
     return sorted(measured, key=lambda pair: -pair[1])[:count]
 
 
-def _patterns(archs: list[Architecture], space: SearchSpace) -> list[str]:
+def _patterns(archs: list[Architecture], dialect: Dialect) -> list[str]:
     """Say which option each gene of the best architectures mostly has."""
     patterns = []
-    for variable in space.variables:
-        word = space.vocabulary[variable.name]
+    for variable in dialect.space.variables:
+        word = dialect.words[variable.name]
         for i in range(variable.count):
             values = [arch[variable.name][i] for arch in archs if i < len(arch[variable.name])]
             active = Counter(value for value in values if value in variable.options)

@@ -26,13 +26,14 @@ from urllib.parse import unquote
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from collm_nas.core.arguments import key_of, node_problems
+from collm_nas.core.arguments import key_of, node_problems, problems
 from collm_nas.core.checkout import conf_dir
 from collm_nas.fake_llm.completion import TEXT, BadRequest, completion, problem, read
 from collm_nas.fake_llm.faults import BEHIND, FAULTY, fault
 from collm_nas.fake_llm.registry import PERSONAS, ask, label, look_up
 from collm_nas.llm.base import PURPOSE_HEADER, Reply
-from collm_nas.spaces.base import SearchSpace
+from collm_nas.prompting.dialect import Dialect
+from collm_nas.prompting.settings import Prompting
 
 HOST = "127.0.0.1"
 COMPLETIONS = "/v1/chat/completions"
@@ -60,7 +61,7 @@ class FakeServer(ThreadingHTTPServer):
     def __init__(
         self,
         persona: str,
-        space: SearchSpace,
+        dialect: Dialect,
         *,
         seed: int = 0,
         port: int = 0,
@@ -68,7 +69,7 @@ class FakeServer(ThreadingHTTPServer):
         verbose: bool = False,
     ) -> None:
         self.persona = look_up(persona, KNOWN)
-        self.space = space
+        self.dialect = dialect
         self.seed = seed
         self.retry_after_s = retry_after_s
         self.verbose = verbose
@@ -99,7 +100,7 @@ class FakeServer(ThreadingHTTPServer):
         try:
             return ask(
                 self.persona if self.persona in PERSONAS else BEHIND,
-                self.space,
+                self.dialect,
                 request["messages"],
                 purpose=purpose,
                 seed=self.seed if seed is None else seed,
@@ -187,10 +188,10 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(
-    persona: str, space: SearchSpace, *, seed: int = 0, retry_after_s: float = 1
+    persona: str, dialect: Dialect, *, seed: int = 0, retry_after_s: float = 1
 ) -> Iterator[str]:
-    """Run a server while the block runs: `with serve("flaky", space) as url`; see `FakeServer`."""
-    server = FakeServer(persona, space, seed=seed, retry_after_s=retry_after_s)
+    """Run a server while the block runs, `with serve("flaky", dialect) as url`: `FakeServer`."""
+    server = FakeServer(persona, dialect, seed=seed, retry_after_s=retry_after_s)
     thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -201,8 +202,11 @@ def serve(
         server.server_close()
 
 
-def build_space(option: str, settings: Sequence[str]) -> SearchSpace:
+def build_dialect(option: str, settings: Sequence[str]) -> Dialect:
     """Build a search space as the commands do: an option of conf/searchspace, or a YAML file.
+
+    Args:
+        settings: those of the space and, as `names=opaque`, of the words in which it is told.
 
     Raises:
         ValueError: there is no such option, or the settings are not those of the space.
@@ -215,16 +219,16 @@ def build_space(option: str, settings: Sequence[str]) -> SearchSpace:
         )
     try:
         node = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(settings)))
-        root = OmegaConf.create({"searchspace": node, "llm": {"asking": {"names": "official"}}})
-        values: Any = OmegaConf.to_container(root.searchspace, resolve=True)
+        values: Any = OmegaConf.to_container(node, resolve=True)
         values.pop("defaults", None)  # of a search, not of the space
-        if wrong := node_problems(values):
+        words = {key: values.pop(key) for key in ("names", "order_seed") if key in values}
+        if wrong := [*node_problems(values), *problems(Prompting, words)]:
             raise ValueError("\n".join(p.told(key_of(p.path)) for p in wrong))
         module, _, cls = values.pop("_target_").rpartition(".")
-        space: SearchSpace = getattr(importlib.import_module(module), cls)(**values)
+        space = getattr(importlib.import_module(module), cls)(**values)
     except (TypeError, OmegaConfBaseException) as error:
         raise ValueError(f"--searchspace {option} {' '.join(settings)}: {error}") from error
-    return space
+    return Prompting(**words).dialect(space)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -234,11 +238,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--searchspace", default="nasbench201", help="option of conf/searchspace")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
-    parser.add_argument("settings", nargs="*", help="of the space, e.g. dataset=cifar100")
+    parser.add_argument("settings", nargs="*", help="e.g. dataset=cifar100 names=opaque")
     args = parser.parse_intermixed_args(arguments)
     try:
-        space = build_space(args.searchspace, args.settings)
-        server = FakeServer(args.persona, space, seed=args.seed, port=args.port, verbose=True)
+        dialect = build_dialect(args.searchspace, args.settings)
+        server = FakeServer(args.persona, dialect, seed=args.seed, port=args.port, verbose=True)
     except (ValueError, OverflowError, OSError) as error:
         parser.error(str(error))
     with server:

@@ -19,8 +19,6 @@ Settings = Mapping[str, str]
 
 STRATEGY, MODEL = "strategy", "language model"
 SEED = re.compile(r"(.*\.)?\w*seed")
-# how the choices of a space are told to a model; the space is the same
-TELLING = ("searchspace.names", "searchspace.order_seed")
 
 
 def problem_of(run: StoredRun) -> Settings:
@@ -28,7 +26,7 @@ def problem_of(run: StoredRun) -> Settings:
     keys = ["searchspace", "limits", "pareto"]
     if any(key.startswith(("limits.", "pareto.")) for key in run.settings):
         keys.append("hardware")
-    told = {k: v for k, v in run.settings.items() if _under(k, keys) and k not in TELLING}
+    told = {k: v for k, v in run.settings.items() if _under(k, keys)}
     protocols = sorted({r.protocol for r in run.archive.evaluated()})
     return {
         "selected on": run.archive.objective,

@@ -1,8 +1,8 @@
 """What a search space is: named categorical variables, and the architectures they span.
 
-A new space subclasses `SearchSpace`, lists its `variables`, says what an architecture costs and
-what a language model should know about it. Sampling, mutation, crossover, neighbours, decoding of
-an LLM's answer and its error messages come for free.
+A new space subclasses `SearchSpace`, lists its `variables` and says what an architecture costs.
+Sampling, mutation, crossover, neighbours, reading what was written and its error messages come for
+free. A text beside its module, `space.md` of `space.py`, describes it to a reader.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from collm_nas.core.architecture import Architecture, InvalidArchitecture, NothingFeasible, Value
-from collm_nas.spaces import vocabulary
+from collm_nas.spaces import format as as_json
+from collm_nas.spaces.format import Variable
 from collm_nas.spaces.published import Published
-from collm_nas.spaces.vocabulary import Variable, Vocabulary, Word
 
 __all__ = [
     "BYTES_PER_VALUE",
@@ -34,9 +33,6 @@ __all__ = [
     "largest_pair",
     "lies_within",
     "ranges",
-    "shorten",
-    "wrong_keys",
-    "wrong_values",
 ]
 
 BYTES_PER_VALUE = 4  # of activations, in single precision
@@ -50,9 +46,6 @@ class SearchSpace(ABC):
 
     Args:
         variables: the decisions, in the order in which architectures list them.
-        names: what a language model is told: the `official` names or `opaque` letters.
-        order_seed: permutes the order in which a model is told the options of each variable (and
-            draws the letters of opaque names); `None` keeps the space's own order.
     """
 
     name: ClassVar[str]
@@ -67,22 +60,17 @@ class SearchSpace(ABC):
     # supernet may be trained on sides that are not searched.
     takes_any_size: ClassVar[bool] = False
 
-    def __init__(
-        self, variables: Sequence[Variable], names: str, order_seed: object = None
-    ) -> None:
+    def __init__(self, variables: Sequence[Variable]) -> None:
         self.variables = tuple(variables)
-        self.names = names
-        self.order_seed = order_seed
-        self.vocabulary = self._vocabulary()
 
     @property
     def task(self) -> str:
-        """Name what the networks are for, as far as a language model may know."""
+        """Name what the networks are for."""
         return "image classification"
 
     @property
     def identity(self) -> str:
-        """Name what the weights of a supernet depend on: space, widths, classes; not the telling.
+        """Name what the weights of a supernet depend on: space, widths, classes.
 
         Weights are stored with it, and another space's are refused.
         """
@@ -91,10 +79,6 @@ class SearchSpace(ABC):
     @abstractmethod
     def costs(self, arch: Architecture) -> Costs:
         """Return the exact costs in closed form: at least `macs` and `params`, as counts."""
-
-    @abstractmethod
-    def knowledge(self) -> str:
-        """Write what a language model is told, in markdown: choices, format, trade-offs."""
 
     def resolution(self, arch: Architecture) -> int:
         """Return the side of the images that `arch` takes, in pixels; supernets need to know."""
@@ -136,15 +120,6 @@ class SearchSpace(ABC):
             ValueError: the networks are no chain of blocks that are chosen one by one.
         """
         raise ValueError(f"{self.name} has no table of blocks: its networks are no chain of them")
-
-    def retold(self, order_seed: object) -> Self:
-        """Return this space told in another order: the same architectures by the same names.
-
-        What one telling of a space wrote, that one alone can read.
-        """
-        other = copy(self)
-        other.order_seed = order_seed
-        return other
 
     def canonical(self, arch: Architecture) -> Architecture:
         """Map architectures that build the same network to one representative of them."""
@@ -272,13 +247,12 @@ class SearchSpace(ABC):
         """Make the canonical architecture of trusted genes, all of them given."""
         return self.canonical(Architecture.of({v.name: genes[v.name] for v in self.variables}))
 
-    # -- between architectures and what a language model reads and writes -------------------
+    # -- the format in which people and tools write architectures ---------------------------
 
     def encode(self, arch: Architecture) -> Any:
-        """Write `arch` as the JSON that an LLM reads and writes; the inverse of `decode`."""
+        """Write `arch` as JSON; the inverse of `decode`."""
         genes = self.full_genes(arch, random.Random(str(arch)))
-        words = self.vocabulary.values()
-        return {w.label: [w.spell(g) for g in genes[w.variable.name]] for w in words}
+        return as_json.write(as_json.spell(self.variables), genes)
 
     def decode(self, answer: Any) -> Architecture:
         """Check untrusted parsed JSON and turn it into an architecture. No value is changed.
@@ -286,41 +260,19 @@ class SearchSpace(ABC):
         Raises:
             InvalidArchitecture: all the problems at once, each with its place and what is allowed.
         """
-        words = list(self.vocabulary.values())
-        problems = wrong_keys(answer, [w.label for w in words])
-        if not problems:
-            problems = [p for w in words for p in wrong_values(w, answer[w.label], w.label)]
-        if problems:
-            raise InvalidArchitecture(problems)
-        return self.build({w.variable.name: [w.read(x) for x in answer[w.label]] for w in words})
+        return self.build(as_json.read(as_json.spell(self.variables), answer))
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of what `encode` writes."""
+        return as_json.schema(as_json.spell(self.variables))
 
     def transcribe(self, written: Any) -> Any:
         """Turn an architecture as the space's original tools write it into what `decode` reads.
 
         Only keys and brackets change, never a value. What is not recognised is returned as it is,
-        so that `decode` says what is wrong with it. Official names are read.
+        so that `decode` says what is wrong with it.
         """
         return written
-
-    def schema(self, exclude: Iterable[Architecture] = ()) -> dict[str, Any]:
-        """Return the JSON schema of one encoded architecture, for constrained decoding.
-
-        Spaces that write an architecture as one string can forbid those in `exclude`, too.
-        """
-        return {
-            "type": "object",
-            "properties": {w.label: _list_schema(w) for w in self.vocabulary.values()},
-            "required": [w.label for w in self.vocabulary.values()],
-            "additionalProperties": False,
-        }
-
-    def _vocabulary(self) -> Vocabulary:
-        match self.names:
-            case "official":
-                return vocabulary.official(self.variables)
-            case "opaque":
-                return vocabulary.opaque(self.variables, self.order_seed)
-        raise ValueError(f"searchspace.names must be official or opaque, got {self.names!r}")
 
 
 def spell_values(variable: Variable, values: Sequence[Value]) -> str:
@@ -398,40 +350,3 @@ def lies_within(costs: Costs, limits: Sequence[Bounds]) -> bool:
         (low is None or low <= costs[metric]) and (high is None or costs[metric] <= high)
         for metric, low, high in limits
     )
-
-
-def wrong_keys(answer: Any, labels: Sequence[str]) -> list[str]:
-    """Say what is wrong with the keys of `answer`; empty if nothing is."""
-    if not isinstance(answer, dict):
-        return [f"expected a JSON object with the keys {list(labels)}, got {shorten(answer)}"]
-    missing = [f"{label} is missing" for label in labels if label not in answer]
-    extra = [f"{shorten(key)} is not a key of this space" for key in answer if key not in labels]
-    return missing + extra
-
-
-def wrong_values(word: Word, values: Any, place: str) -> list[str]:
-    """Say what is wrong with the list of one variable; empty if nothing is."""
-    count = word.variable.count
-    if not isinstance(values, list):
-        return [f"{place} must be a list of {count} values, got {shorten(values)}"]
-    problems = []
-    if len(values) != count:
-        problems.append(f"{place} must have {count} values, got {len(values)}")
-    for i, value in enumerate(values[:count]):
-        try:
-            word.read(value)
-        except KeyError:
-            problems.append(f"{place}[{i}] must be one of {word.told()}, got {shorten(value)}")
-    return problems
-
-
-def shorten(value: object, limit: int = 60) -> str:
-    """Quote untrusted text in a message without letting it flood the message."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def _list_schema(word: Word) -> dict[str, Any]:
-    count = word.variable.count
-    items = {"enum": list(word.labels.values())}
-    return {"type": "array", "items": items, "minItems": count, "maxItems": count}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.spaces.vocabulary import Variable
+from collm_nas.spaces.format import Variable
 
 Features = NDArray[np.float64]  # (architectures, options of all genes)
 

@@ -25,7 +25,7 @@ class OneNetwork(SearchSpace):
     supernet: ClassVar[str] = "collm_nas.spaces.stand_alone:Alone"
 
     def __init__(self, space: SearchSpace, arch: Architecture) -> None:
-        super().__init__((), "official")
+        super().__init__(())
         self.space, self.arch = space, arch
 
     @property
@@ -36,10 +36,6 @@ class OneNetwork(SearchSpace):
     def costs(self, arch: Architecture) -> Costs:
         """See `SearchSpace`."""
         return self.space.costs(arch)
-
-    def knowledge(self) -> str:
-        """There is nothing to search, and nothing to tell."""
-        return ""
 
     def resolution(self, arch: Architecture) -> int:
         """See `SearchSpace`."""

@@ -8,7 +8,6 @@ the archive, retold as the dialogue that it was.
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from collm_nas.core.archive import Archive, Round
 from collm_nas.core.arguments import checked
@@ -16,22 +15,22 @@ from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, MaybeInfinite, Seed
 from collm_nas.core.strategy import Batch
 from collm_nas.llm.base import ChatModel, Message
-from collm_nas.spaces.base import SearchSpace
-from collm_nas.strategy import telling
-from collm_nas.strategy.asking import Asking, Candidates, Manner
+from collm_nas.prompting import texts
+from collm_nas.prompting.dialect import Dialect
+from collm_nas.prompting.settings import Prompting
+from collm_nas.strategy.prompted import PAPER, Candidates, Prompted
 
 MAX_STRATEGY = 20_000  # characters: it is retold in every round, and a model may run wild
 
 
 @checked
-class CoLLM:
+class CoLLM(Prompted):
     """Navigator and Generator take turns, once per round.
 
     Args:
-        candidates: how many architectures a round asks for, "8" or a range as in "10-20".
-        prompts: the set of prompt files, `paper` or `brief` (for small models).
-        target: objective that the prompts name as the goal; infinite: none is named.
-        navigator_memory: the Navigator sees the whole dialogue, not just the last results. [on]
+        candidates, target: see `Prompted`.
+        prompting: how the Generator is asked; its `memory` is that the Navigator sees the whole
+            dialogue, not just the last results [on], its `examples` are shown to the Generator [0].
         memory_rounds: the Navigator sees that many of the last rounds in full, and one summary of
             all before them, which says that it is one. None: the whole dialogue. [None]
         memory_from: `memory_rounds` holds once so many rounds are done, so that a search whose
@@ -39,7 +38,6 @@ class CoLLM:
         generator_memory: the Generator sees its own earlier rounds, too. [off]
         report_rejected: tell the Navigator which candidates were invalid, duplicate or, when they
             are not evaluated, over the limits. [off]
-        asking: how the Generator is asked; see `Asking`.
 
     In brackets: the setting of the paper.
 
@@ -54,31 +52,25 @@ class CoLLM:
         navigator: ChatModel,
         generator: ChatModel,
         candidates: Candidates,
-        asking: Manner,
-        prompts: Literal["paper", "brief"] = "paper",
+        prompting: Prompting = PAPER,
         target: MaybeInfinite = math.inf,
-        navigator_memory: bool = True,
         generator_memory: bool = False,
         report_rejected: bool = False,
         memory_rounds: Count | None = None,
         memory_from: Count | None = None,
     ) -> None:
-        if memory_rounds is not None and not navigator_memory:
+        if memory_rounds is not None and not prompting.memory:
             raise ValueError(
                 f"strategy.memory_rounds={memory_rounds} bounds the Navigator's memory, which "
-                "strategy.navigator_memory=false (llm.asking.memory) switches off: leave out one"
+                "prompting.memory=false switches off: leave out one"
             )
         if memory_from is not None and memory_rounds is None:
             raise ValueError(
                 f"strategy.memory_from={memory_from} says from when on the Navigator's memory is "
                 "bounded, and strategy.memory_rounds=… to how many rounds: set both"
             )
-        self.problem = problem
+        super().__init__(problem, seed, generator, candidates, prompting, target)
         self.navigator = navigator
-        self.asking = Asking(generator, seed, candidates, **asking)
-        self.prompts = prompts
-        self.mission = telling.mission(problem, target)
-        self.navigator_memory = navigator_memory
         # under a name of its own, since it is no part of a search's identity: one whose dialogue
         # has grown too long goes on with less of it
         self._memory = memory_rounds, memory_from or 0
@@ -93,57 +85,56 @@ class CoLLM:
         if len(strategy) > MAX_STRATEGY:
             strategy = strategy[:MAX_STRATEGY] + f"\n[cut after {MAX_STRATEGY:,} characters]"
 
-        def prompt(space: SearchSpace, request: str) -> list[Message]:
-            return self._generator_dialogue(archive, space, strategy, request)
+        def prompt(dialect: Dialect, request: str) -> list[Message]:
+            return self._generator_dialogue(archive, dialect, strategy, request)
 
-        return Batch(
-            self.asking.ask(self.problem.space, archive, prompt, f"generator/{index}"), strategy
-        )
+        return Batch(self.ask(archive, prompt, f"generator/{index}"), strategy)
 
     def _navigator_dialogue(self, archive: Archive) -> list[Message]:
         """Rebuild what the Navigator remembers: its strategies, each followed by its results."""
-        knowledge = self.problem.space.knowledge()
-        turns = [self._message("system", "navigator_system", knowledge=knowledge)]
+        dialect, remembers = self.dialect, self.prompting.memory
+        turns = [self.message("system", "navigator_system", dialect)]
         done = len(archive.rounds)
-        told, since = self._memory if self.navigator_memory else (1, 0)
+        told, since = self._memory if remembers else (1, 0)
         left_out = max(0, done - told) if told and done >= since else 0
-        if self.navigator_memory and left_out:
-            turns.append(Message("user", telling.summary(archive, self.problem, left_out)))
-        elif self.navigator_memory or not archive.rounds:
-            turns.append(self._message("user", "navigator_first"))
+        if remembers and left_out:
+            summary = texts.summary(archive, self.problem, dialect, left_out)
+            turns.append(Message("user", summary))
+        elif remembers or not archive.rounds:
+            turns.append(self.message("user", "navigator_first", dialect))
         for round_ in archive.rounds[left_out:]:
-            if self.navigator_memory:
+            if remembers:
                 turns.append(Message("assistant", round_.note))
             turns.append(self._feedback(archive, round_))
         return turns
 
     def _feedback(self, archive: Archive, round_: Round) -> Message:
-        space, until = self.problem.space, round_.index + 1
-        return self._message(
+        dialect, until = self.dialect, round_.index + 1
+        return self.message(
             "user",
             "navigator_feedback",
-            results=telling.results(round_, archive.objective, space, self.report_rejected),
-            best=telling.best(archive, self.problem, until),
-            examples=telling.examples(archive, space, self.asking.examples, until),
+            dialect,
+            results=texts.results(round_, archive.objective, dialect, self.report_rejected),
+            best=texts.best(archive, self.problem, dialect, until),
+            examples=self.examples(archive, dialect, until),
         )
 
     def _generator_dialogue(
-        self, archive: Archive, space: SearchSpace, strategy: str, request: str
+        self, archive: Archive, dialect: Dialect, strategy: str, request: str
     ) -> list[Message]:
-        turns = [self._message("system", "generator_system", knowledge=space.knowledge())]
+        def task(strategy: str, examples: list[str]) -> Message:
+            return self.message(
+                "user",
+                "generator_user",
+                dialect,
+                strategy=strategy,
+                examples=examples,
+                request=request,
+            )
+
+        turns = [self.message("system", "generator_system", dialect)]
         if self.generator_memory:
             for round_ in archive.rounds:
-                turns.append(self._task(round_.note, "", request))
-                turns.append(Message("assistant", telling.answer(round_)))
-        examples = telling.examples(archive, space, self.asking.examples)
-        turns.append(self._task(strategy, examples, request))
-        return turns
-
-    def _task(self, strategy: str, examples: str, request: str) -> Message:
-        return self._message(
-            "user", "generator_user", strategy=strategy, examples=examples, request=request
-        )
-
-    def _message(self, role: Literal["system", "user"], prompt: str, **values: str) -> Message:
-        text = telling.render(f"{self.prompts}/{prompt}", mission=self.mission, **values)
-        return Message(role, text)
+                turns.append(task(round_.note, []))
+                turns.append(Message("assistant", texts.answer(round_)))
+        return [*turns, task(strategy, self.examples(archive, dialect))]

@@ -5,52 +5,20 @@ In every round the same model sees all results, reflects on them and writes the 
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 
 from collm_nas.core.archive import Archive
-from collm_nas.core.arguments import checked
-from collm_nas.core.problem import Problem
-from collm_nas.core.ranges import MaybeInfinite, Seed
-from collm_nas.core.strategy import Batch
-from collm_nas.llm.base import ChatModel, Message
-from collm_nas.spaces.base import SearchSpace
-from collm_nas.strategy import telling
-from collm_nas.strategy.asking import Asking, Candidates, Manner
+from collm_nas.prompting import texts
+from collm_nas.prompting.dialect import Dialect
+from collm_nas.strategy.prompted import Prompted
 
 
-@checked
-class SingleLLM:
-    """Ask one LLM for the next candidates, given everything evaluated so far.
+class SingleLLM(Prompted):
+    """Ask one LLM for the next candidates, given everything evaluated so far."""
 
-    Args: as for `CoLLM`.
-    """
+    system, user = "single_llm_system", "single_llm_user"
 
-    def __init__(
-        self,
-        problem: Problem,
-        seed: Seed,
-        llm: ChatModel,
-        candidates: Candidates,
-        asking: Manner,
-        target: MaybeInfinite = math.inf,
-    ) -> None:
-        self.problem = problem
-        self.asking = Asking(llm, seed, candidates, **asking)
-        self.mission = telling.mission(problem, target)
-
-    def propose(self, archive: Archive) -> Batch:
-        """See `SearchStrategy`."""
-
-        def prompt(space: SearchSpace, request: str) -> list[Message]:
-            knowledge = space.knowledge()
-            system = telling.render(
-                "paper/single_llm_system", mission=self.mission, knowledge=knowledge
-            )
-            user = telling.render(
-                "paper/single_llm_user", history=telling.history(archive, space), request=request
-            )
-            return [Message("system", system), Message("user", user)]
-
-        return Batch(
-            self.asking.ask(self.problem.space, archive, prompt, f"llm/{len(archive.rounds)}")
-        )
+    def values(self, archive: Archive, dialect: Dialect) -> Mapping[str, object]:
+        """Tell all results or, without memory, those of the last round."""
+        last = None if self.prompting.memory else 1
+        return {"history": texts.history(archive, dialect, last)}

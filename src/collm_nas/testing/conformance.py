@@ -21,13 +21,15 @@ import random
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collm_nas.core.architecture import Architecture, InvalidArchitecture, NothingFeasible
+from collm_nas.prompting.dialect import Dialect, Names, dialect_of
+from collm_nas.prompting.texts import description
 from collm_nas.spaces.base import Costs, SearchSpace
 from collm_nas.testing.candidates import architectures, impostors_of, leaves_of, many
 from collm_nas.testing.network_conformance import NetworkConformance, SupernetConformance
@@ -231,7 +233,7 @@ class SearchSpaceConformance:
             assert count == len(listed), f"architectures lists {len(listed):,}, {count:,} differ"
             assert count == size, f"size says {size:,}, architectures lists {count:,}"
 
-    # -- towards a language model -----------------------------------------------------------
+    # -- as JSON ---------------------------------------------------------------------------
 
     @pytest.mark.parametrize("garbage", [None, 3, "text", [], {}, [[]], {"unheard of": 1}, True])
     def test_garbage_is_refused(self, garbage: object) -> None:
@@ -276,19 +278,40 @@ class SearchSpaceConformance:
         )
         assert not matches(schema, {}), f"the schema admits an empty object: {json.dumps(schema)}"
 
-    def test_knowledge_shows_every_option_and_a_legal_example(self) -> None:
-        text = self.space.knowledge()
-        for word in self.space.vocabulary.values():
-            missing = [label for label in word.told() if str(label) not in text]
-            assert not missing, f"knowledge does not tell the options {missing} of {word.label}"
-        examples = re.findall(r"\{.*\}", text)
-        assert any(map(self._is_legal, examples)), f"no example of knowledge is legal: {examples}"
+    # -- towards a language model -----------------------------------------------------------
 
-    def test_knowledge_is_reordered_by_a_seed_alone(self) -> None:
-        told = [self.space.retold(seed).knowledge() for seed in range(5)]
-        again = [self.space.retold(seed).knowledge() for seed in range(5)]
-        assert told == again, "knowledge tells one order_seed in two ways"
-        assert len({*told}) > 1, "knowledge is the same for five order_seeds: use Word.told(seed)"
+    @pytest.mark.parametrize("names", get_args(Names))
+    @many
+    @given(st.data())
+    def test_a_model_reads_what_it_may_write(self, names: Names, data: st.DataObject) -> None:
+        dialect = dialect_of(self.space, names, 1)
+        arch = data.draw(architectures(self.space))
+        written = json.loads(json.dumps(dialect.encode(arch)))
+        read = dialect.decode(written)
+        assert read == arch, f"{arch} is told as {json.dumps(written)} and read as {read}"
+        schema = json.loads(json.dumps(dialect.schema()))
+        admitted = matches(schema, written)
+        assert admitted, f"the schema of {names} names does not admit {json.dumps(written)}"
+
+    @pytest.mark.parametrize("names", get_args(Names))
+    def test_a_description_shows_every_option_and_a_legal_example(self, names: Names) -> None:
+        dialect = dialect_of(self.space, names, 1)
+        text = description(dialect)
+        for word in dialect.words.values():
+            missing = [label for label in word.labels.values() if str(label) not in text]
+            assert not missing, f"the text does not tell the options {missing} of {word.label}"
+        examples = re.findall(r"\{.*\}", text)
+        legal = any(_is_legal(example, dialect) for example in examples)
+        assert legal, f"no example in the text is legal: {examples}"
+
+    def test_a_description_is_reordered_by_a_seed_alone(self) -> None:
+        dialect = dialect_of(self.space)
+        told = [description(dialect.reordered(seed)) for seed in range(5)]
+        again = [description(dialect.reordered(seed)) for seed in range(5)]
+        assert told == again, "one order_seed is told in two ways"
+        assert len({*told}) > 1, (
+            "the text is the same for five order_seeds: list options by dialect.told(word)"
+        )
 
     def _encodings(self) -> int:
         return math.prod(len(v.options) ** v.count for v in self.space.variables)
@@ -312,12 +335,13 @@ class SearchSpaceConformance:
         read = self.space.decode(self.space.encode(arch))
         assert read == arch, f"{arch} is no architecture of the space: it is read as {read}"
 
-    def _is_legal(self, text: str) -> bool:
-        try:
-            self.space.decode(json.loads(text))
-        except (json.JSONDecodeError, InvalidArchitecture):
-            return False
-        return True
+
+def _is_legal(text: str, dialect: Dialect) -> bool:
+    try:
+        dialect.decode(json.loads(text))
+    except (json.JSONDecodeError, InvalidArchitecture):
+        return False
+    return True
 
 
 def _told(costs: Costs) -> str:

@@ -105,10 +105,9 @@ def _trained(cfg: DictConfig, mode: str) -> None:
 
 def _supernet_report(cfg: DictConfig) -> None:
     from collm_nas.cli.evaluate.bench import build_bench
-    from collm_nas.cli.evaluate.subject import official_space
     from collm_nas.cli.evaluate.trust import supernet_report
 
-    space = official_space(cfg.searchspace)
+    space: SearchSpace = build(cfg.searchspace)
     bench = build_bench(cfg, space)
     directory = Path(cfg.out or Path("runs", "evaluate", space.identity))
     alone = _stand_alone(cfg, space, directory)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from collm_nas.cli.evaluate.bench import Bench
 from collm_nas.cli.evaluate.candidates import Candidate
-from collm_nas.cli.evaluate.subject import Subject, official_node
+from collm_nas.cli.evaluate.subject import Subject
 from collm_nas.core.printable import say
 from collm_nas.evaluator.protocol import METRICS
 from collm_nas.export.onnx import OPSET, save_onnx
@@ -44,10 +44,12 @@ def export(subject: Subject, weights: Candidate, node: DictConfig) -> Path:
         ONNX: save_onnx(folder / ONNX, program, subnet, batches),
     }
     info = {"weights": weights.label, **describe(subject, bench, differences)}
-    space = official_node(node)
+    space = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(space, dict)
     view = bench.view(subject.arch)
     preprocessing = Preprocessing.of(view, bench.pixels)
-    save_subnet(folder, subnet, space, info["architecture"], preprocessing, info)
+    named = {str(key): value for key, value in space.items()}
+    save_subnet(folder, subnet, named, info["architecture"], preprocessing, info)
     keep(subject.directory, {"mode": "export", **info})
     print_files(folder, differences)
     print_accuracy(weights.label, bench, info["metrics"])

@@ -14,10 +14,9 @@ from collm_nas.cli.evaluate.written import read_written
 from collm_nas.config.run import UserError, build
 from collm_nas.core.architecture import Architecture, InvalidArchitecture
 from collm_nas.report.stored import StoredRun, read_run
-from collm_nas.spaces.base import SearchSpace, shorten
+from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.format import shorten
 from collm_nas.spaces.published import all_published
-
-OFFICIAL = {"names": "official", "order_seed": None}  # how people read and write architectures
 
 
 @dataclass(frozen=True)
@@ -31,26 +30,13 @@ class Subject:
     run: StoredRun | None = None
 
 
-def official_node(node: DictConfig) -> dict[str, Any]:
-    """Return the config node of a space with official names: letters are for language models."""
-    settings = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(settings, dict)
-    return {str(key): OFFICIAL.get(str(key), value) for key, value in settings.items()}
-
-
-def official_space(node: DictConfig) -> SearchSpace:
-    """Build the space of a config node under its official names."""
-    space: SearchSpace = build(OmegaConf.create(official_node(node)))
-    return space
-
-
 def find_subject(cfg: DictConfig) -> Subject:
     """Return what the keys `run` and `rank`, or `arch`, name.
 
     Raises:
         UserError: they name nothing; with all that is wrong with an architecture.
     """
-    space = official_space(cfg.searchspace)
+    space: SearchSpace = build(cfg.searchspace)
     if cfg.arch is not None:
         arch, name = _written(cfg.arch, space)
         directory = cfg.run or cfg.out or Path("runs", "evaluate", space.identity, name)

@@ -7,7 +7,6 @@ relative positions on keys and values: the configuration of the released weights
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +14,9 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from annotated_types import MinLen
 
-from collm_nas.core.architecture import Architecture, InvalidArchitecture, NothingFeasible
+from collm_nas.core.architecture import Architecture, NothingFeasible
 from collm_nas.core.arguments import checked
-from collm_nas.core.ranges import Count, Positive, Seed, Side, one_of
+from collm_nas.core.ranges import Count, Positive, Side, one_of
 from collm_nas.spaces.autoformer.published import PUBLISHED
 from collm_nas.spaces.autoformer.sampling import STEP, ExactSampler, Totals
 from collm_nas.spaces.base import (
@@ -28,10 +27,7 @@ from collm_nas.spaces.base import (
     Variable,
     describe,
     ranges,
-    shorten,
-    wrong_keys,
 )
-from collm_nas.spaces.vocabulary import Word
 
 HEAD_DIM = 64
 MAX_DISTANCE = 14  # in patches; pairs that are farther apart share one relative position
@@ -94,8 +90,6 @@ class AutoFormer(SearchSpace):
         profile: which options the published sizes have. `paper`: those of the paper's table;
             `repo`: those that the released weights were trained on, that is tiny without MLP
             ratio 3.0 and base without 8 heads.
-        names: `official`, or `opaque` to hide all meaning behind letters.
-        order_seed: see `SearchSpace`.
         resolution: side of the square input images, in pixels.
         patch_size: side of the square patches that become tokens, in pixels.
         num_classes: how many classes the networks tell apart.
@@ -112,8 +106,6 @@ class AutoFormer(SearchSpace):
         self,
         size: Annotated[str, one_of(PAPER)] | Mapping[str, Options] = "tiny",
         profile: Literal["paper", "repo"] = "paper",
-        names: Literal["official", "opaque"] = "official",
-        order_seed: Seed | None = None,
         resolution: Side = 224,
         patch_size: Side = 16,
         num_classes: Count = 1000,
@@ -130,12 +122,12 @@ class AutoFormer(SearchSpace):
         self.num_classes = num_classes
         layers = max(c.depth)
         variables = [
-            Variable("depth", c.depth),
-            Variable("embed_dim", c.embed_dim),
-            Variable("mlp_ratio", c.mlp_ratio, layers),
-            Variable("num_heads", c.num_heads, layers),
+            Variable("depth", c.depth, bare=True),
+            Variable("embed_dim", c.embed_dim, bare=True),
+            Variable("mlp_ratio", c.mlp_ratio, layers, length="depth"),
+            Variable("num_heads", c.num_heads, layers, length="depth"),
         ]
-        super().__init__(variables, names, order_seed)
+        super().__init__(variables)
         self.sampler = ExactSampler((c.depth, c.embed_dim, c.mlp_ratio, c.num_heads), self._costs)
 
     @property
@@ -238,56 +230,6 @@ class AutoFormer(SearchSpace):
         )
         return {"macs": macs, "params": params, "repo_flops": repo_flops}
 
-    # -- what a language model reads and writes ---------------------------------------------
-
-    def encode(self, arch: Architecture) -> Any:
-        """Return `{"depth": 13, "embed_dim": 192, "mlp_ratio": [13 values], "num_heads": [13]}`."""
-        answer = {}
-        for word in self.vocabulary.values():
-            labels = [word.spell(gene) for gene in arch[word.variable.name]]
-            answer[word.label] = labels if _is_list(word) else labels[0]
-        return answer
-
-    def decode(self, answer: Any) -> Architecture:
-        """Read what `encode` writes; see `SearchSpace.decode`."""
-        words = self.vocabulary
-        problems = wrong_keys(answer, [word.label for word in words.values()])
-        if not isinstance(answer, dict):
-            raise InvalidArchitecture(problems)
-        written = [word for word in words.values() if word.label in answer]
-        lengths, reason = self._lengths(answer)
-        for word in written:
-            problems += _wrong_gene(word, answer[word.label], lengths, reason)
-        if problems:
-            raise InvalidArchitecture(problems)
-        genes = {w.variable.name: answer[w.label] for w in written}
-        return self.build(
-            {
-                name: map(words[name].read, value if _is_list(words[name]) else [value])
-                for name, value in genes.items()
-            }
-        )
-
-    def schema(self, exclude: Iterable[Architecture] = ()) -> dict[str, Any]:
-        """Return the JSON schema of one encoded architecture: an alternative for each depth."""
-        return {"anyOf": [self._schema_of_depth(depth) for depth in self.choices.depth]}
-
-    def knowledge(self) -> str:
-        """Tell the choices and the format and, by official names, what they cost."""
-        seed = self.order_seed
-        example = json.dumps(self.encode(self.sample(random.Random(f"example/{seed}"))))
-        sections = [
-            ["## Search Space", *self._told_choices(seed)],
-            [
-                "## Representation Format",
-                self._told_format(),
-                f"Example (it shows the format, not a good network): {example}",
-            ],
-        ]
-        if self.names == "official":
-            sections.append(["## Trade-offs", *self._told_trade_offs()])
-        return "\n\n".join("\n".join(lines) for lines in sections)
-
     def transcribe(self, written: Any) -> Any:
         """See `SearchSpace`: what the authors' retraining, sampling and evolution write.
 
@@ -310,86 +252,6 @@ class AutoFormer(SearchSpace):
             wire["embed_dim"] = different[0] if len(different) == 1 else widths
         return wire
 
-    def _lengths(self, answer: Mapping[str, Any]) -> tuple[tuple[int, ...], str]:
-        """Return the lengths that the lists of `answer` may have, and why."""
-        word = self.vocabulary["depth"]
-        label = answer.get(word.label)
-        try:
-            return (cast(int, word.read(label)),), f"because {word.label} is {label}"
-        except KeyError:
-            return self.choices.depth, f"depending on {word.label}"
-
-    def _schema_of_depth(self, depth: int) -> dict[str, Any]:
-        properties: dict[str, Any] = {}
-        for word in self.vocabulary.values():
-            is_depth = word.variable.name == "depth"
-            one = {"enum": [word.spell(depth)] if is_depth else list(word.labels.values())}
-            many = {"type": "array", "items": one, "minItems": depth, "maxItems": depth}
-            properties[word.label] = many if _is_list(word) else one
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
-        }
-
-    def _told_choices(self, seed: object) -> list[str]:
-        official = self.names == "official"
-        meanings = {
-            "depth": ": how many layers the network has",
-            "embed_dim": ": the width of every token, in all layers",
-            "mlp_ratio": ": hidden units of the layer's MLP, as a multiple of embed_dim",
-            "num_heads": f": attention heads of the layer, each {HEAD_DIM} wide",
-        }
-        lines = ["A network is described by two choices and two lists of choices."]
-        if official:
-            lines = [
-                f"A network is a vision transformer for {self.side}x{self.side} images, cut into "
-                f"patches of {self.patch_size}x{self.patch_size} pixels. A layer is self-attention "
-                "with relative positions, then an MLP, each behind a layer norm and with a "
-                "shortcut around it. The mean over all patches goes into a linear classifier."
-            ]
-        for word in self.vocabulary.values():
-            options = ", ".join(map(str, word.told(seed)))
-            scope = "a list, each value" if _is_list(word) else "one value,"
-            meaning = meanings[word.variable.name] if official else ""
-            lines.append(f"- `{word.label}` ({scope} one of {options}){meaning}.")
-        return lines
-
-    def _told_format(self) -> str:
-        depth, _, *lists = self.vocabulary.values()
-        keys = ", ".join(
-            f'"{w.label}": {"[values]" if _is_list(w) else "value"}'
-            for w in self.vocabulary.values()
-        )
-        both = " and ".join(f"`{word.label}`" for word in lists)
-        text = f"A network is one JSON object, {{{keys}}}. "
-        if self.names == "opaque":
-            lengths = ", ".join(f"{depth.spell(d)} means {d}" for d in self.choices.depth)
-            return f"{text}How many values {both} have is told by `{depth.label}`: {lengths}."
-        return (
-            f"{text}{both} have exactly as many values as `{depth.label}` says, one for each "
-            "layer, the layer next to the image first. Any other length is an error."
-        )
-
-    def _told_trade_offs(self) -> list[str]:
-        least, most = (self.costs(self._uniform(pick)) for pick in (min, max))
-        spans = " and ".join(
-            f"{least[metric] / 1e6:,.1f} to {most[metric] / 1e6:,.1f} million {title}"
-            for metric, title in (("params", "parameters"), ("macs", "multiply-adds"))
-        )
-        outside = 3 * self.patch_size**2 + (self.side // self.patch_size) ** 2 + self.num_classes
-        return [
-            f"- The smallest to the largest network: {spans}.",
-            f"- A layer has about `embed_dim * ({4 * HEAD_DIM} * num_heads + 2 * mlp_ratio * "
-            f"embed_dim) + {4 * TABLE_ROWS * HEAD_DIM}` parameters, and all the rest of the "
-            f"network about `{outside} * embed_dim`.",
-            "- embed_dim acts on all layers at once, and twice on their MLPs. num_heads alone sets "
-            "the width of the attention, so that a narrow network can have a wide one.",
-            "- Depth, width and both lists draw on one budget. The values of a list may differ "
-            "from layer to layer.",
-        ]
-
     def _uniform(self, pick: Callable[[Iterable[Any]], Any]) -> Architecture:
         """Build the architecture whose every gene is `pick(options)`, e.g. the largest."""
         return self.build({v.name: [pick(v.options)] * v.count for v in self.variables})
@@ -404,35 +266,8 @@ def _from_tuple(genes: list[Any]) -> Any:
     return {"depth": genes[0], "embed_dim": genes[-1], "mlp_ratio": ratios, "num_heads": heads}
 
 
-def _is_list(word: Word) -> bool:
-    return word.variable.name in LISTS
-
-
 def _doubled(ratio: object) -> int:
     return int(2 * cast(float, ratio))
-
-
-def _wrong_gene(word: Word, written: Any, lengths: Sequence[int], reason: str) -> list[str]:
-    """Say what is wrong with a value, or with a list; lists may have one of `lengths`."""
-    if not _is_list(word):
-        return _misfits(word, {word.label: written})
-    rule = f"{word.label} must be a list of {' or '.join(map(str, lengths))} values, {reason}"
-    if not isinstance(written, list):
-        return [f"{rule}; got {shorten(written)}"]
-    problems = [] if len(written) in lengths else [f"{rule}; got {len(written)} values"]
-    places = {f"{word.label}[{i}]": value for i, value in enumerate(written[: max(lengths)])}
-    return problems + _misfits(word, places)
-
-
-def _misfits(word: Word, values: Mapping[str, Any]) -> list[str]:
-    """Say which values, given by their places, are not options."""
-    problems = []
-    for place, value in values.items():
-        try:
-            word.read(value)
-        except KeyError:
-            problems.append(f"{place} must be one of {word.told()}, got {shorten(value)}")
-    return problems
 
 
 def _choices(size: str | Mapping[str, Sequence[float]], profile: str) -> Choices:

@@ -7,16 +7,14 @@ experiments on a CPU is the same code with smaller arguments.
 
 from __future__ import annotations
 
-import json
-import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 from annotated_types import Ge, Gt, Le, MinLen
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.arguments import checked
-from collm_nas.core.ranges import Count, Seed
+from collm_nas.core.ranges import Count
 from collm_nas.spaces.base import BYTES_PER_VALUE, Costs, SearchSpace, Variable
 from collm_nas.spaces.mobilenet.costs import (
     TUTORIAL_RESOLUTIONS,
@@ -43,7 +41,6 @@ class MobileNet(SearchSpace):
     Args:
         width: the width multiplier; the published supernets have 1.0 and 1.2.
         resolutions: the image sizes to choose from, in pixels.
-        names: `official` or `opaque`, see `SearchSpace`.
         base_widths: channels before the multiplier, see `BASE_WIDTHS`; fewer stages make a
             smaller network for smaller images.
         choices: the depths `d`, kernel sizes `ks` and expansion ratios `e` to choose from.
@@ -62,8 +59,6 @@ class MobileNet(SearchSpace):
         width: Annotated[float, Gt(0), Le(100)] = 1.2,
         resolutions: Annotated[Sequence[ImageSize], MinLen(1)] = TUTORIAL_RESOLUTIONS,
         num_classes: Count = 1000,
-        names: Literal["official", "opaque"] = "official",
-        order_seed: Seed | None = None,
         base_widths: Sequence[Annotated[int, Ge(1), Le(65_536)]] = BASE_WIDTHS,
         choices: Mapping[str, Sequence[Annotated[int, Ge(1), Le(9)]]] = CHOICES,
     ) -> None:
@@ -83,7 +78,7 @@ class MobileNet(SearchSpace):
             Variable("ks", self.kernels, len(self.skeleton.slots)),
             Variable("e", self.expansions, len(self.skeleton.slots)),
         ]
-        super().__init__(variables, names, order_seed)
+        super().__init__(variables)
         self._tables = {
             r: CostTable.of(self.skeleton, r, self.kernels, self.expansions) for r in resolutions
         }
@@ -183,117 +178,10 @@ class MobileNet(SearchSpace):
         is_bare = "r" in wire and not isinstance(wire["r"], list)
         return {**wire, "r": [wire["r"]]} if is_bare else wire
 
-    # -- what a language model reads --------------------------------------------------------
-
-    def knowledge(self) -> str:
-        """Tell the choices, the format, which genes count, and what they trade off."""
-        seed = self.order_seed
-        official = self.names == "official"
-        example = json.dumps(self.encode(self.sample(random.Random(f"example/{seed}"))))
-        return "\n".join(
-            [
-                "## Search Space",
-                *self._told_choices(seed),
-                "",
-                "## Representation Format",
-                self._told_format(),
-                f"Example (it shows the format, not a good network): {example}",
-                "",
-                "## Structural Details",
-                *(self._told_layers() if official else self._told_groups()),
-                self._told_activity(),
-                *(["", "## Trade-offs", *self._told_trade_offs()] if official else []),
-            ]
-        )
-
-    def _told_choices(self, seed: object) -> list[str]:
-        meanings = {
-            "r": "the resolution: the side of the square input image in pixels",
-            "d": "the depth of each stage: how many blocks it runs",
-            "ks": "the kernel size of the depth-wise convolution in each block",
-            "e": "the expansion ratio of each block: how much wider than its input it is inside",
-        }
-        lines = []
-        for v in self.variables:
-            word = self.vocabulary[v.name]
-            options = ", ".join(map(str, word.told(seed)))
-            values = f"{v.count} values, each" if v.count > 1 else "1 value,"
-            meaning = f": {meanings[v.name]}" if self.names == "official" else ""
-            lines.append(f"- `{word.label}` ({values} one of {options}){meaning}.")
-        return lines
-
-    def _told_format(self) -> str:
-        lists = ", ".join(f'"{self.vocabulary[v.name].label}": [{v.count}]' for v in self.variables)
-        return (
-            f"A network is one JSON object, {{{lists}}}, where [n] stands for a list of n values. "
-            "The lists always have their full length."
-        )
-
-    def _told_groups(self) -> list[str]:
-        k, e = (self.vocabulary[name].label for name in ("ks", "e"))
-        spans = [f"group {i} has {self._span(i)}" for i in range(len(self.skeleton.stages))]
-        return [f"The values of `{k}` and `{e}` fall into groups by position: {', '.join(spans)}."]
-
-    def _told_layers(self) -> list[str]:
-        net = self.skeleton
-        words = {"relu": "ReLU", "h_swish": "h-swish", True: "with", False: "without"}
-        stages = [
-            f"- stage {i}, {self._span(i)}: {net.widths[i + 1]} to {net.widths[i + 2]} channels, "
-            f"stride {stage.stride} in its first block, {words[stage.activation]}, "
-            f"{words[stage.squeeze_excite]} squeeze-and-excitation"
-            for i, stage in enumerate(net.stages)
-        ]
-        return [
-            f"A stem of stride 2 and one fixed block lead to {net.widths[1]} channels. Stages of "
-            "inverted-residual blocks (1x1 convolution, depth-wise convolution, 1x1 convolution) "
-            "follow; all but the first block of a stage add their input to their output:",
-            *stages,
-            f"At the end come a 1x1 convolution to {net.widths[-2]} channels, average pooling, "
-            f"a layer of {net.widths[-1]} units and the classifier.",
-        ]
-
-    def _told_activity(self) -> str:
-        k, e = (self.vocabulary[name].label for name in ("ks", "e"))
-        depth = self.vocabulary["d"]
-        group = "stage" if self.names == "official" else "group"
-        counts = ", ".join(f"{depth.spell(d)} means {d}" for d in self.depths)
-        meaning = "" if self.names == "official" else f" ({counts})"
-        stages = range(len(self.skeleton.stages))
-        depths = [self.depths[i % len(self.depths)] for i in stages]
-        spans = ", ".join(self._span(i, depths[i]) for i in stages)
-        return (
-            f"The value of `{depth.label}` for a {group} says how many of its positions are in "
-            f"use, always the first ones{meaning}: with `{depth.label}` = "
-            f"{json.dumps([depth.spell(d) for d in depths])} these are {spans}. What `{k}` and "
-            f"`{e}` hold elsewhere must be written but changes nothing: answers that differ only "
-            "there are the same network."
-        )
-
-    def _told_trade_offs(self) -> list[str]:
-        least, most = self._extreme_costs(min), self._extreme_costs(max)
-        ranges = [f"{n} from {least[n] / 1e6:.4g}M to {most[n] / 1e6:.4g}M" for n in least]
-        return [
-            f"The networks span {', '.join(ranges)}.",
-            "- Resolution: compute grows with its square, parameters do not grow at all.",
-            "- Depth: every further block adds compute and parameters. Late blocks hold most of "
-            "the parameters; early ones work on large feature maps.",
-            "- Expansion: compute and parameters of a block are almost proportional to it.",
-            "- Kernel size: a wider view at little cost, since the 1x1 convolutions of a block "
-            "cost far more than its depth-wise one; least cheap where feature maps are large.",
-            "The same limit can be met by many mixtures of these: what one part saves, another "
-            "can spend.",
-        ]
-
     def _extreme_costs(self, extreme: Callable[[Any], Any]) -> Costs:
         return self.costs(
             self.build({v.name: [extreme(v.options)] * v.count for v in self.variables})
         )
-
-    def _span(self, stage: int, depth: int | None = None) -> str:
-        """Write the positions of the first `depth` blocks of a stage, e.g. `4-6`."""
-        first = stage * self.skeleton.max_depth
-        last = first + (depth or self.skeleton.max_depth) - 1
-        return f"{first}-{last}" if last > first else f"{first}"
 
 
 def _wrong_skeleton(base_widths: Sequence[int]) -> list[str]:

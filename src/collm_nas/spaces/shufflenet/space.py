@@ -7,18 +7,17 @@ depth are fixed, so that multiply-adds and parameters are sums of one term per b
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
-from typing import Annotated, Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le, MinLen
 
 from collm_nas.core.architecture import Architecture, NothingFeasible
 from collm_nas.core.arguments import checked
-from collm_nas.core.ranges import Count, Seed, Side
+from collm_nas.core.ranges import Count, Side
 from collm_nas.spaces.additive import AdditiveCost
 from collm_nas.spaces.base import (
     BYTES_PER_VALUE,
@@ -34,14 +33,6 @@ from collm_nas.spaces.shufflenet.published import PUBLISHED
 
 KERNELS = (3, 5, 7)  # of the shuffle units, choices 0 to 2
 XCEPTION = 3
-MEANINGS = (
-    *(
-        f"shuffle unit: 1x1 convolution, {k}x{k} depthwise convolution, 1x1 convolution"
-        for k in KERNELS
-    ),
-    "Xception unit: three times a 3x3 depthwise convolution and a 1x1 convolution; the deepest "
-    "branch, with the most non-linearities",
-)
 
 
 @dataclass(frozen=True)
@@ -100,8 +91,6 @@ class ShuffleNet(SearchSpace):
     """Chains of shuffle and Xception units; the defaults are the published space.
 
     Args:
-        names: `official` explains the units to a model; `opaque` hides them behind letters.
-        order_seed: see `SearchSpace`.
         repeats: blocks of each stage; the first one halves the image.
         channels: of the stem, of each stage, and of the last convolution.
         num_classes: what the network tells apart.
@@ -114,8 +103,6 @@ class ShuffleNet(SearchSpace):
 
     def __init__(
         self,
-        names: Literal["official", "opaque"] = "official",
-        order_seed: Seed | None = None,
         repeats: Annotated[Sequence[Annotated[int, Ge(1), Le(100)]], MinLen(1)] = (4, 4, 8, 4),
         channels: Sequence[Annotated[int, Ge(1), Le(65_536)]] = (16, 64, 160, 320, 640, 1024),
         num_classes: Count = 1000,
@@ -127,7 +114,7 @@ class ShuffleNet(SearchSpace):
         self.num_classes = num_classes
         self.side = resolution
         self.blocks = _blocks(repeats, self.channels, _halve(resolution))
-        super().__init__([Variable("ops", (0, 1, 2, 3), len(self.blocks))], names, order_seed)
+        super().__init__([Variable("ops", (0, 1, 2, 3), len(self.blocks))])
         fixed, classifier = self._fixed()
         convs = [[_convs(block, choice) for choice in range(4)] for block in self.blocks]
         self.additive = {
@@ -209,102 +196,16 @@ class ShuffleNet(SearchSpace):
             lambda: self.build({"ops": cost.draw(rng, minimum, maximum)}), self.costs, limits
         )
 
-    # -- what a language model reads and writes ---------------------------------------------
-
-    def decode(self, answer: Any) -> Architecture:
-        """Read what `encode` writes, or its bare list; see `SearchSpace.decode`."""
-        return super().decode({self._word.label: answer} if isinstance(answer, list) else answer)
-
-    def knowledge(self) -> str:
-        """Tell the chain, its units, what they cost and how to write one."""
-        seed = self.order_seed
-        told = self._word.told(seed)
-        example = json.dumps(self.encode(self.sample(random.Random(f"example/{seed}"))))
-        meanings = self.names == "official"
-        choices = [f"- `{x}`" + (f": {MEANINGS[int(x)]}" if meanings else "") for x in told]
-        return "\n".join(
-            [
-                "## Search Space",
-                f"A network for {self.side}x{self.side} images is a chain: a fixed "
-                f"convolution, {len(self.blocks)} blocks, a fixed convolution, average pooling and "
-                f"a linear classifier. Widths and depth are fixed. In each block one of "
-                f"{len(told)} units is chosen, and every combination is legal:",
-                *choices,
-                "",
-                self._structure(),
-                *([self._prices([int(x) for x in told])] if meanings else []),
-                "",
-                "## Representation Format",
-                f'A network is a JSON object with the one key "{self._word.label}": a list of '
-                f"{len(self.blocks)} choices, one for each block, from the input to the output.",
-                f"Example (it shows the format, not a good network): {example}",
-            ]
-        )
-
-    @property
-    def _word(self) -> Any:
-        return self.vocabulary["ops"]
-
-    def _structure(self) -> str:
-        halving = [i for i, block in enumerate(self.blocks) if block.stride == 2]
-        lines = [
-            f"The first block of each stage (blocks {', '.join(map(str, halving))}, counted from "
-            "0) has stride 2: it halves the image, widens the network, and works on all channels. "
-            "In all other blocks one half of the channels, every second one, passes unchanged and "
-            "the unit works on the other half.",
-            "",
-            "| blocks | channels | output |",
-            "|---|---|---|",
-        ]
-        for _, group in groupby(enumerate(self.blocks), key=lambda pair: pair[1].stage):
-            numbers, blocks = zip(*group, strict=True)
-            side = blocks[0].side
-            lines.append(f"| {_ranges(numbers)} | {blocks[0].channels_out} | {side}x{side} |")
-        return "\n".join(lines)
-
-    def _prices(self, told: Sequence[int]) -> str:
-        """Tabulate the multiply-adds; which unit is the dearest depends on the stride."""
-        macs = self.additive["macs"]
-        lines = [
-            "",
-            "Which unit is the cheapest depends on the block: the Xception unit "
-            f"(`{XCEPTION}`) is {self._xception_rank()}. Multiply-adds in millions:",
-            "",
-            f"| each of blocks | {' | '.join(f'`{op}`' for op in told)} | cheapest to dearest |",
-            f"|{'---|' * (len(told) + 2)}",
-        ]
-        for row, group in groupby(range(len(macs.table)), key=macs.table.__getitem__):
-            prices = " | ".join(f"{row[op] / 1e6:.3g}" for op in told)
-            ranking = ", ".join(map(str, sorted(told, key=row.__getitem__)))
-            lines.append(f"| {_ranges([*group])} | {prices} | {ranking} |")
-        lines.append(
-            f"A network costs {macs.base / 1e6:,.4g}M plus the sum over its blocks: from "
-            f"{macs.smallest / 1e6:,.4g}M to {macs.largest / 1e6:,.4g}M in all."
-        )
-        return "\n".join(lines)
-
-    def _xception_rank(self) -> str:
-        """Say where the Xception unit is the cheapest and where the dearest."""
+    def blocks_where(self, choice: int, extreme: Callable[[Iterable[int]], int]) -> list[int]:
+        """List the blocks in which `choice` takes the least (`min`) or the most multiply-adds."""
         rows = self.additive["macs"].table
-        cheapest = [i for i, row in enumerate(rows) if row[XCEPTION] == min(row)]
-        dearest = [i for i, row in enumerate(rows) if row[XCEPTION] == max(row)]
-        places = [("cheapest", cheapest), ("most expensive", dearest)]
-        return " and ".join(
-            f"the {what} in blocks {_ranges(blocks)}" for what, blocks in places if blocks
-        )
+        return [i for i, row in enumerate(rows) if row[choice] == extreme(row)]
 
     def _fixed(self) -> tuple[list[Conv], int]:
         """Return the convolutions that all networks have, and the weights of the classifier."""
         *_, widest, last = self.channels
         stem = Conv(3, self.channels[0], 3, _halve(self.side))
         return [stem, Conv(widest, last, 1, self.blocks[-1].side)], last * self.num_classes
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Write ascending numbers in short: `1-3, 5, 7-8`."""
-    runs = groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
-    ends = [[number for _, number in run] for _, run in runs]
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in ends)
 
 
 def _halve(side: int) -> int:
