@@ -1,4 +1,4 @@
-"""Every strategy that asks a language model obeys `prompting`; a new one is templates and values."""
+"""Every strategy that asks a language model obeys the settings of `prompting`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def cells(purpose: str) -> str:
 def prompts(arm: str, problem: Problem, path: Path, **settings: Any) -> list[str]:
     """Search for four rounds; return the last message of each call for architectures."""
     chat = FixedChat(cells)
+    path.mkdir(exist_ok=True)
     strategy = ARMS[arm](problem, chat, prompting=Prompting(**settings))
     archive = Archive.open(path / "archive.jsonl", problem.objective)
     run_search(problem, strategy, ToyWorld(), archive, Budget(99, rounds=4))
