@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from collm_nas.spaces.autoformer.costs import HEAD_DIM
 from collm_nas.spaces.autoformer.network import Attention, PatchGrid, RelativePositions
-from collm_nas.spaces.autoformer.space import HEAD_DIM, AutoFormer
+from collm_nas.spaces.autoformer.space import AutoFormer
 from collm_nas.spaces.autoformer.supernet import AutoFormerSupernet
 
 KINDS = {

@@ -12,13 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.spaces.autoformer.space import (
-    HEAD_DIM,
-    MAX_DISTANCE,
-    TABLE_ROWS,
-    AutoFormer,
-    shape_of,
-)
+from collm_nas.spaces.autoformer.costs import HEAD_DIM, MAX_DISTANCE, TABLE_ROWS
+from collm_nas.spaces.autoformer.space import AutoFormer, shape_of
 
 DROP_PATH = 0.1  # in the last layer of the supernet; a subnet with fewer layers never reaches it
 INIT_STD = 0.02

@@ -17,8 +17,14 @@ from annotated_types import MinLen
 from collm_nas.core.architecture import Architecture, NothingFeasible
 from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Count, Positive, Side, one_of
+from collm_nas.spaces.autoformer.costs import (
+    HEAD_DIM,
+    STEP,
+    ExactSampler,
+    Totals,
+    costs_of,
+)
 from collm_nas.spaces.autoformer.published import PUBLISHED
-from collm_nas.spaces.autoformer.sampling import STEP, ExactSampler, Totals
 from collm_nas.spaces.base import (
     BYTES_PER_VALUE,
     Bounds,
@@ -29,9 +35,6 @@ from collm_nas.spaces.base import (
     ranges,
 )
 
-HEAD_DIM = 64
-MAX_DISTANCE = 14  # in patches; pairs that are farther apart share one relative position
-TABLE_ROWS = 2 * MAX_DISTANCE + 2  # one for each distance, and row 0 for the class token
 LISTS = ("mlp_ratio", "num_heads")
 # Of the options; the MLP of an even width is a whole number of units wide.
 STEPS = {"depth": 1, "embed_dim": 2, "mlp_ratio": STEP, "num_heads": 1}
@@ -204,31 +207,7 @@ class AutoFormer(SearchSpace):
         return (least[metric], most[metric]) if metric in least else None
 
     def _costs(self, totals: Totals) -> Costs:
-        depth, embed = totals.depth, totals.embed_dim
-        attention, hidden = HEAD_DIM * totals.heads, int(embed * totals.mlp_ratio)
-        patches = (self.side // self.patch_size) ** 2
-        tokens = patches + 1
-        pixels = 3 * self.patch_size**2
-        macs = (
-            (patches * pixels + self.num_classes) * embed
-            + 4 * tokens * (embed + tokens) * attention
-            + 2 * tokens * embed * hidden
-        )
-        params = (
-            (pixels + 1 + tokens + 1 + 2 + self.num_classes) * embed
-            + self.num_classes
-            + (6 * embed + 4 * TABLE_ROWS * HEAD_DIM) * depth
-            + (4 * embed + 3) * attention
-            + (2 * embed + 1) * hidden
-        )
-        n = tokens + 1
-        repo_flops = (
-            (1 + patches * pixels + tokens / 2 + tokens * self.num_classes) * embed
-            + (2 * embed + (2 * MAX_DISTANCE + 0.5) * n) * n * depth
-            + (4 * embed + 2 * n + 0.5) * n * attention
-            + 2 * n * embed * hidden
-        )
-        return {"macs": macs, "params": params, "repo_flops": repo_flops}
+        return costs_of(totals, self.side, self.patch_size, self.num_classes)
 
     def transcribe(self, written: Any) -> Any:
         """See `SearchSpace`: what the authors' retraining, sampling and evolution write.

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.spaces.shufflenet.space import KERNELS, XCEPTION, Block, ShuffleNet
+from collm_nas.spaces.shufflenet.costs import KERNELS, XCEPTION, Block
+from collm_nas.spaces.shufflenet.space import ShuffleNet
 
 DROPOUT = 0.1
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -27,63 +26,15 @@ from collm_nas.spaces.base import (
     Variable,
     describe,
     first_within,
-    largest_pair,
+)
+from collm_nas.spaces.shufflenet.costs import (
+    CHOICES,
+    Conv,
+    blocks_of,
+    convs_of,
+    halved,
 )
 from collm_nas.spaces.shufflenet.published import PUBLISHED
-
-KERNELS = (3, 5, 7)  # of the shuffle units, choices 0 to 2
-XCEPTION = 3
-
-
-@dataclass(frozen=True)
-class Block:
-    """One choice block: what all of its choices have in common.
-
-    A block of stride 1 passes half of its channels on untouched and sends the other half through
-    the branch; a block of stride 2 sends all of them through the branch and through a projection.
-    """
-
-    stage: int
-    stride: int
-    channels_in: int
-    channels_out: int
-    side: int  # of the output, in pixels
-    side_in: int
-
-    @property
-    def inputs(self) -> int:
-        """Return the channels that enter the branch."""
-        return self.channels_in if self.stride == 2 else self.channels_in // 2
-
-    @property
-    def hidden(self) -> int:
-        """Return the channels inside the branch."""
-        return self.channels_out // 2
-
-    @property
-    def outputs(self) -> int:
-        """Return the channels that leave the branch."""
-        return self.channels_out - self.inputs
-
-
-@dataclass(frozen=True)
-class Conv:
-    """A convolution with its batch norm, as far as it costs something."""
-
-    inputs: int  # channels that each output channel sees
-    outputs: int
-    kernel: int
-    side: int
-
-    @property
-    def params(self) -> int:
-        """Count the weights, and the scale and shift of the batch norm."""
-        return self.inputs * self.outputs * self.kernel**2 + 2 * self.outputs
-
-    @property
-    def macs(self) -> int:
-        """Count the multiply-adds; those of the batch norm are not counted."""
-        return self.inputs * self.outputs * self.kernel**2 * self.side**2
 
 
 @checked
@@ -113,27 +64,22 @@ class ShuffleNet(SearchSpace):
         self.channels = tuple(channels)
         self.num_classes = num_classes
         self.side = resolution
-        self.blocks = _blocks(repeats, self.channels, _halve(resolution))
-        super().__init__([Variable("ops", (0, 1, 2, 3), len(self.blocks))])
-        fixed, classifier = self._fixed()
-        convs = [[_convs(block, choice) for choice in range(4)] for block in self.blocks]
-        self.additive = {
-            "macs": AdditiveCost(
-                sum(conv.macs for conv in fixed) + classifier,
-                tuple(tuple(sum(c.macs for c in unit) for unit in block) for block in convs),
-            ),
-            "params": AdditiveCost(
-                sum(conv.params for conv in fixed) + classifier,
-                tuple(tuple(sum(c.params for c in unit) for unit in block) for block in convs),
-            ),
-        }
-
-        self._activations = [[_activations(b, choice) for choice in range(4)] for b in self.blocks]
+        stem_side = halved(resolution)
+        self.blocks = blocks_of(repeats, self.channels, stem_side)
+        super().__init__([Variable("ops", (*CHOICES,), len(self.blocks))])
         stem, *_, widest, last = self.channels
-        image, pooled = 3 * resolution**2, self.blocks[-1].side ** 2
-        self._fixed_activations = max(
-            image + stem * _halve(resolution) ** 2, (widest + last) * pooled, last + num_classes
-        )
+        pooled = self.blocks[-1].side
+        fixed = [Conv(3, stem, 3, resolution, stem_side), Conv(widest, last, 1, pooled, pooled)]
+        units = [[convs_of(block, choice) for choice in CHOICES] for block in self.blocks]
+        self.additive = {
+            metric: AdditiveCost(
+                sum(getattr(conv, metric) for conv in fixed) + last * num_classes,
+                tuple(tuple(sum(getattr(c, metric) for c in u) for u in row) for row in units),
+            )
+            for metric in ("macs", "params")
+        }
+        self._activations = [[max(c.activations for c in u) for u in row] for row in units]
+        self._fixed_activations = max(*(c.activations for c in fixed), last + num_classes)
 
     @property
     def identity(self) -> str:
@@ -201,16 +147,6 @@ class ShuffleNet(SearchSpace):
         rows = self.additive["macs"].table
         return [i for i, row in enumerate(rows) if row[choice] == extreme(row)]
 
-    def _fixed(self) -> tuple[list[Conv], int]:
-        """Return the convolutions that all networks have, and the weights of the classifier."""
-        *_, widest, last = self.channels
-        stem = Conv(3, self.channels[0], 3, _halve(self.side))
-        return [stem, Conv(widest, last, 1, self.blocks[-1].side)], last * self.num_classes
-
-
-def _halve(side: int) -> int:
-    return (side - 1) // 2 + 1
-
 
 def _check(repeats: Sequence[int], channels: Sequence[int]) -> None:
     problems = []
@@ -224,51 +160,3 @@ def _check(repeats: Sequence[int], channels: Sequence[int]) -> None:
         problems.append(f"searchspace.channels must be even and grow by stage, got {stages}")
     if problems:
         raise ValueError("\n".join(problems))
-
-
-def _blocks(repeats: Sequence[int], channels: Sequence[int], side: int) -> tuple[Block, ...]:
-    """Lay out the chain; `side` is that of the stem's output."""
-    blocks = []
-    width = channels[0]
-    for stage, (count, channels_out) in enumerate(zip(repeats, channels[1:-1], strict=True)):
-        for index in range(count):
-            stride = 1 if index else 2
-            smaller = side if index else _halve(side)
-            blocks.append(Block(stage, stride, width, channels_out, smaller, side))
-            width, side = channels_out, smaller
-    return tuple(blocks)
-
-
-def _convs(block: Block, choice: int) -> list[Conv]:
-    """List the convolutions of one unit, the projection of a block of stride 2 included."""
-    inputs, hidden, outputs, side = block.inputs, block.hidden, block.outputs, block.side
-    kernel = 3 if choice == XCEPTION else KERNELS[choice]
-    if choice == XCEPTION:
-        branch = [
-            Conv(1, inputs, 3, side),
-            Conv(inputs, hidden, 1, side),
-            Conv(1, hidden, 3, side),
-            Conv(hidden, hidden, 1, side),
-            Conv(1, hidden, 3, side),
-            Conv(hidden, outputs, 1, side),
-        ]
-    else:
-        branch = [
-            Conv(inputs, hidden, 1, block.side_in),
-            Conv(1, hidden, kernel, side),
-            Conv(hidden, outputs, 1, side),
-        ]
-    projection = [Conv(1, inputs, kernel, side), Conv(inputs, inputs, 1, side)]
-    return branch + (projection if block.stride == 2 else [])
-
-
-def _activations(block: Block, choice: int) -> int:
-    """Return the most values that a layer of a unit reads and writes, branch and projection."""
-    before, after = block.side_in**2, block.side**2
-    inputs, hidden, outputs = block.inputs, block.hidden, block.outputs
-    if choice == XCEPTION:
-        branch = [inputs * before, inputs * after, *[hidden * after] * 4, outputs * after]
-    else:
-        branch = [inputs * before, hidden * before, hidden * after, outputs * after]
-    projection = [inputs * before, inputs * after, inputs * after]
-    return max(largest_pair(branch), largest_pair(projection) if block.stride == 2 else 0)

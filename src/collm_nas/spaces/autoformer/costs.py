@@ -1,4 +1,4 @@
-"""Exact sampling of AutoFormer's architectures within limits.
+"""Exact costs of AutoFormer's networks, and exact sampling within limits on them.
 
 Whatever a network costs depends on four numbers only: its depth, its width, and the sums of its
 heads and of its MLP ratios. These have some thousand combinations, each with a known probability.
@@ -17,6 +17,9 @@ from typing import NamedTuple
 from collm_nas.spaces.additive import AdditiveCost
 from collm_nas.spaces.base import Bounds, Costs, lies_within
 
+HEAD_DIM = 64
+MAX_DISTANCE = 14  # in patches; pairs that are farther apart share one relative position
+TABLE_ROWS = 2 * MAX_DISTANCE + 2  # one for each distance, and row 0 for the class token
 STEP = 0.5  # MLP ratios are multiples of it
 
 
@@ -27,6 +30,35 @@ class Totals(NamedTuple):
     embed_dim: int
     heads: int  # of all layers together
     mlp_ratio: float  # of all layers together
+
+
+def costs_of(totals: Totals, side: int, patch_size: int, num_classes: int) -> Costs:
+    """Return `macs`, `params` and `repo_flops`, see `AutoFormer.costs`."""
+    depth, embed = totals.depth, totals.embed_dim
+    attention, hidden = HEAD_DIM * totals.heads, int(embed * totals.mlp_ratio)
+    patches = (side // patch_size) ** 2
+    tokens = patches + 1
+    pixels = 3 * patch_size**2
+    macs = (
+        (patches * pixels + num_classes) * embed
+        + 4 * tokens * (embed + tokens) * attention
+        + 2 * tokens * embed * hidden
+    )
+    params = (
+        (pixels + 1 + tokens + 1 + 2 + num_classes) * embed
+        + num_classes
+        + (6 * embed + 4 * TABLE_ROWS * HEAD_DIM) * depth
+        + (4 * embed + 3) * attention
+        + (2 * embed + 1) * hidden
+    )
+    n = tokens + 1
+    repo_flops = (
+        (1 + patches * pixels + tokens / 2 + tokens * num_classes) * embed
+        + (2 * embed + (2 * MAX_DISTANCE + 0.5) * n) * n * depth
+        + (4 * embed + 2 * n + 0.5) * n * attention
+        + 2 * n * embed * hidden
+    )
+    return {"macs": macs, "params": params, "repo_flops": repo_flops}
 
 
 @dataclass(frozen=True)
