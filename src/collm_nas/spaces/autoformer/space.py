@@ -113,7 +113,7 @@ class AutoFormer(SearchSpace):
         patch_size: Side = 16,
         num_classes: Count = 1000,
     ) -> None:
-        self.choices = c = _choices(size, profile)
+        self.choices = c = PROFILES[profile][size] if isinstance(size, str) else _own(size)
         if resolution % patch_size:
             raise ValueError(
                 "searchspace.resolution must be a multiple of searchspace.patch_size, "
@@ -249,11 +249,7 @@ def _doubled(ratio: object) -> int:
     return int(2 * cast(float, ratio))
 
 
-def _choices(size: str | Mapping[str, Sequence[float]], profile: str) -> Choices:
-    return PROFILES[profile][size] if isinstance(size, str) else _own_choices(size)
-
-
-def _own_choices(size: Mapping[str, Sequence[float]]) -> Choices:
+def _own(size: Mapping[str, Sequence[float]]) -> Choices:
     """Check options that are not published; a list of them must fit into a key, digit by digit."""
     names = ", ".join(STEPS)
     problems = [f"searchspace.size.{name} is missing" for name in STEPS if name not in size]
@@ -262,21 +258,18 @@ def _own_choices(size: Mapping[str, Sequence[float]]) -> Choices:
         for name in size
         if name not in STEPS
     ]
-    for name, step in STEPS.items():
+    for name, options in size.items():
+        step = STEPS.get(name, 1)
         most = (len(DIGITS) - 1) * step if name in LISTS else 10_000
-        if name in size and not _are_options(size[name], step, most):
+        kinds = (int,) if isinstance(step, int) else (int, float)
+        fit = all(type(x) in kinds and 0 < x <= most and x % step == 0 for x in options)
+        if name in STEPS and not (fit and len({*options}) == len(options)):
             problems.append(
                 f"searchspace.size.{name} must be a list of different multiples of {step}, at "
-                f"most {most}, got {size[name]!r}"
+                f"most {most}, got {options!r}"
             )
     if problems:
         raise ValueError("\n".join(problems))
-    options: dict[str, Any] = {name: tuple(size[name]) for name in STEPS}
-    options["mlp_ratio"] = tuple(map(float, size["mlp_ratio"]))
-    return Choices(**options)
-
-
-def _are_options(options: Sequence[float], step: float, most: float) -> bool:
-    kinds = (int,) if isinstance(step, int) else (int, float)
-    fit = all(type(x) in kinds and 0 < x <= most and x % step == 0 for x in options)
-    return fit and len({*options}) == len(options)
+    chosen: dict[str, Any] = {name: tuple(size[name]) for name in STEPS}
+    chosen["mlp_ratio"] = tuple(map(float, size["mlp_ratio"]))
+    return Choices(**chosen)

@@ -62,11 +62,21 @@ class MobileNet(SearchSpace):
         base_widths: Sequence[Annotated[int, Ge(1), Le(65_536)]] = BASE_WIDTHS,
         choices: Mapping[str, Sequence[Annotated[int, Ge(1), Le(9)]]] = CHOICES,
     ) -> None:
-        if problems := [
-            *_wrong_skeleton(base_widths),
-            *_wrong_numbers("resolutions", resolutions, range(8, 10_000)),
-            *_wrong_choices(choices),
-        ]:
+        problems = _wrong_numbers("resolutions", resolutions, range(8, 10_000))
+        if not 5 <= len(base_widths) <= len(BASE_WIDTHS):
+            problems.append(
+                "searchspace.base_widths must be 5 to 9 numbers of channels (stem, block 0, one to "
+                f"five stages, final expansion, feature mix), got {list(base_widths)}"
+            )
+        if {*choices} == {*CHOICES}:
+            digits = {"d": range(1, 10), "ks": range(1, 10, 2), "e": range(1, 10)}  # for keys
+            for name, allowed in digits.items():
+                problems += _wrong_numbers(f"choices.{name}", choices[name], allowed)
+        else:
+            problems.append(
+                f"searchspace.choices must have the keys {list(CHOICES)}, got {list(choices)}"
+            )
+        if problems:
             raise ValueError("\n".join(problems))
         self.resolutions = tuple(resolutions)
         self.depths, self.kernels, self.expansions = (tuple(choices[name]) for name in CHOICES)
@@ -182,23 +192,6 @@ class MobileNet(SearchSpace):
         return self.costs(
             self.build({v.name: [extreme(v.options)] * v.count for v in self.variables})
         )
-
-
-def _wrong_skeleton(base_widths: Sequence[int]) -> list[str]:
-    problems = []
-    if not 5 <= len(base_widths) <= len(BASE_WIDTHS):
-        problems.append(
-            "searchspace.base_widths must be 5 to 9 numbers of channels (stem, block 0, one to "
-            f"five stages, final expansion, feature mix), got {list(base_widths)}"
-        )
-    return problems
-
-
-def _wrong_choices(choices: Mapping[str, Sequence[int]]) -> list[str]:
-    if {*choices} != {*CHOICES}:
-        return [f"searchspace.choices must have the keys {list(CHOICES)}, got {list(choices)}"]
-    allowed = {"d": range(1, 10), "ks": range(1, 10, 2), "e": range(1, 10)}  # one digit, for keys
-    return [p for n in CHOICES for p in _wrong_numbers(f"choices.{n}", choices[n], allowed[n])]
 
 
 def _wrong_numbers(place: str, numbers: Sequence[int], allowed: range) -> list[str]:
