@@ -19,7 +19,7 @@ import pytest
 from collm_nas.fake_llm.faults import FAULTS
 from collm_nas.fake_llm.registry import PERSONAS
 from collm_nas.fake_llm.scripted import ScriptedChat
-from collm_nas.fake_llm.server import FakeServer, build_dialect, main, serve
+from collm_nas.fake_llm.server import FakeServer, main, serve, spoken_space
 from collm_nas.llm.base import PURPOSE_HEADER, Message
 from collm_nas.llm.openai import OpenAIChat
 from collm_nas.prompting.dialect import dialect_of
@@ -315,11 +315,11 @@ def test_an_unknown_persona_and_a_taken_port_are_refused(url):
 
 def test_the_command_builds_the_space_that_a_search_would(monkeypatch):
     monkeypatch.chdir(ROOT)
-    dialect = build_dialect("nasbench201", ["dataset=cifar100", "names=short", "order_seed=3"])
+    dialect = spoken_space("nasbench201", ["dataset=cifar100", "names=short", "order_seed=3"])
     space = dialect.space
     assert isinstance(space, NASBench201)
     assert (space.dataset, dialect.names, dialect.order_seed) == ("cifar100", "short", 3)
-    assert build_dialect("conf/searchspace/nasbench201.yaml", []).space.name == "nasbench201"
+    assert spoken_space("conf/searchspace/nasbench201.yaml", []).space.name == "nasbench201"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,6 @@ def named_space(option: str, settings: Sequence[str] = ()) -> SearchSpace:
         raise UserError(f"there is no search space {option}. Name a YAML file, or one of {known}")
     node = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(settings)))
     assert isinstance(node, DictConfig)
-    plain = {key: value for key, value in node.items() if key != "defaults"}  # of a search
-    space: SearchSpace = build(OmegaConf.create({"searchspace": plain}).searchspace)
+    node.pop("defaults", None)  # of a search
+    space: SearchSpace = build(OmegaConf.create({"searchspace": node}).searchspace)
     return space

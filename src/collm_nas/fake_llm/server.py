@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import json
 import socket
 import struct
@@ -18,16 +17,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 from urllib.parse import unquote
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from collm_nas.core.arguments import key_of, node_problems, problems
-from collm_nas.core.checkout import conf_dir
+from collm_nas.config.run import UserError, build
+from collm_nas.config.space import named_space
 from collm_nas.fake_llm.completion import TEXT, BadRequest, completion, problem, read
 from collm_nas.fake_llm.faults import BEHIND, FAULTY, fault
 from collm_nas.fake_llm.registry import PERSONAS, ask, label, look_up
@@ -38,7 +35,6 @@ from collm_nas.prompting.settings import Prompting
 HOST = "127.0.0.1"
 COMPLETIONS = "/v1/chat/completions"
 KNOWN = (*PERSONAS, *FAULTY)
-SPACES = conf_dir() / "searchspace"
 ABOUT = "A fake server of the OpenAI chat protocol: personas instead of language models."
 
 
@@ -202,33 +198,20 @@ def serve(
         server.server_close()
 
 
-def build_dialect(option: str, settings: Sequence[str]) -> Dialect:
-    """Build a search space as the commands do: an option of conf/searchspace, or a YAML file.
+def spoken_space(option: str, settings: Sequence[str]) -> Dialect:
+    """Build a search space as `named_space` does, and put it in words.
 
     Args:
-        settings: those of the space and, as `names=opaque`, of the words in which it is told.
+        settings: those of the space and, as `names=opaque`, of the words.
 
     Raises:
-        ValueError: there is no such option, or the settings are not those of the space.
+        UserError: there is no such option, or the settings are none.
     """
-    path = Path(option) if option.endswith(".yaml") else SPACES / f"{option}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in SPACES.glob("*.yaml")))
-        raise ValueError(
-            f"--searchspace {option}: {path} does not exist. Name a YAML file, or one of {known}"
-        )
-    try:
-        node = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(settings)))
-        values: Any = OmegaConf.to_container(node, resolve=True)
-        values.pop("defaults", None)  # of a search, not of the space
-        words = {key: values.pop(key) for key in ("names", "order_seed") if key in values}
-        if wrong := [*node_problems(values), *problems(Prompting, words)]:
-            raise ValueError("\n".join(p.told(key_of(p.path)) for p in wrong))
-        module, _, cls = values.pop("_target_").rpartition(".")
-        space = getattr(importlib.import_module(module), cls)(**values)
-    except (TypeError, OmegaConfBaseException) as error:
-        raise ValueError(f"--searchspace {option} {' '.join(settings)}: {error}") from error
-    return Prompting(**words).dialect(space)
+    words = [s for s in settings if s.partition("=")[0] in ("names", "order_seed")]
+    space = named_space(option, [s for s in settings if s not in words])
+    node = OmegaConf.create({"_target_": "collm_nas.prompting.settings.Prompting"})
+    prompting: Prompting = build(OmegaConf.merge(node, OmegaConf.from_dotlist(words)))
+    return prompting.dialect(space)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -241,9 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("settings", nargs="*", help="e.g. dataset=cifar100 names=opaque")
     args = parser.parse_intermixed_args(arguments)
     try:
-        dialect = build_dialect(args.searchspace, args.settings)
+        dialect = spoken_space(args.searchspace, args.settings)
         server = FakeServer(args.persona, dialect, seed=args.seed, port=args.port, verbose=True)
-    except (ValueError, OverflowError, OSError) as error:
+    except (UserError, ValueError, OverflowError, OSError) as error:
         parser.error(str(error))
     with server:
         print(f"{label(server.persona)} (no language model) answers at {server.url}", flush=True)
