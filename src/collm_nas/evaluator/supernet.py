@@ -301,7 +301,10 @@ def _find(
         except (WeightsUnavailable, OSError, ValueError) as error:
             problems.append(f"{name}: {error}")
     if not problems:
-        problems = _misfits(found["weights"], found["images"], found["protocol"])
+        try:
+            problems = _misfits(found["weights"], found["images"], found["protocol"])
+        except ValueError as error:
+            problems = [f"weights: {error}"]
     if problems:
         raise CannotEvaluate("\n".join(problems))
     weights, dataset, chosen = found["weights"], found["images"], found["protocol"]
