@@ -101,8 +101,8 @@ def _told(task: Task, cfg: DictConfig, interrupts: list[int]) -> Done:
         with told_plainly(partial(_again, cfg)):
             return task(cfg)
     except KeyboardInterrupt:
-        _end_at_once()
-        raise
+        print(f"interrupted\n{_again(cfg, None)}", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)
     finally:
         signal.signal(signal.SIGINT, _end_at_once)
 

@@ -24,6 +24,7 @@ from collm_nas.config.binding import FREE, MODELS, changes, flat, stored
 from collm_nas.core.arguments import key_of, node_problems
 from collm_nas.core.files import write_atomically
 
+ELSEWHERE = "run_dir=… (of evaluate.py: out=…)"
 CONFIG = "config.yaml"  # of every run directory
 # what a node took over from elsewhere -> the key that sets it
 ORIGINS = {
@@ -115,10 +116,10 @@ def open_run(
     except Timeout:
         raise UserError(
             f"{run_dir} is in use by another process. Wait for it, or give this one another "
-            f"directory: run_dir=…"
+            f"directory: {ELSEWHERE}"
         ) from None
     except OSError as error:
-        raise UserError(f"cannot write to {run_dir}: {error}. Choose another: run_dir=…") from error
+        raise UserError(f"cannot write to {run_dir}: {error}. Choose another: {ELSEWHERE}") from error
     try:
         held = [path for pattern in results for path in run_dir.glob(pattern)]
         if any(path.stat().st_size for path in held):
@@ -167,7 +168,7 @@ def _refuse_changes(
     advice = [
         f"{run_dir} was started with other settings:",
         *(f"  {key}: {then} -> {now}" for key, (then, now) in changed.items()),
-        "Use the old settings to continue it, or another directory: run_dir=…",
+        f"Use the old settings to continue it, or another directory: {ELSEWHERE}",
     ]
     if all(key.startswith(MODELS) for key in changed):
         advice.append(

@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
+from collm_nas.config.run import ELSEWHERE
 from collm_nas.core.files import write_atomically
 from collm_nas.data.base import Split
 from collm_nas.evaluator.batchnorm import batch_norms
@@ -126,7 +127,7 @@ def _run_phase(job: Job, network: nn.Module, index: int) -> dict[str, Any]:
     elif (trained := finished.read_text()) != str(steps):
         raise ValueError(
             f"{directory} was trained for {trained} steps, now it would be {steps} "
-            "(trainer.limit_train_batches). Choose another directory: run_dir=…"
+            f"(trainer.limit_train_batches). Choose another directory: {ELSEWHERE}"
         )
     load_weights(kept, network, job.space)
     rows = open_rows(validated)

@@ -17,6 +17,7 @@ from collm_nas.cli.evaluate.bench import Bench, build_bench
 from collm_nas.cli.evaluate.subject import Subject
 from collm_nas.config.run import UserError
 from collm_nas.core.printable import say
+from collm_nas.evaluator.supernet import CannotEvaluate
 from collm_nas.report.evaluations import FILE, read
 from collm_nas.report.uncertainty import told_apart, written
 from collm_nas.spaces.stand_alone import OneNetwork
@@ -53,15 +54,26 @@ def choose(cfg: DictConfig, subject: Subject) -> Candidate:
 
 
 def candidates(cfg: DictConfig, subject: Subject) -> list[Candidate]:
-    """Measure all weights that there are; files that are gone are named."""
-    inherited = build_bench(cfg, subject.space)
-    benches = [(INHERITED, INHERITED, inherited)]
+    """Measure all weights that there are; files that are gone are named.
+
+    A network that was trained on its own needs no supernet.
+
+    Raises:
+        CannotEvaluate: no weights are left, or no images are there.
+    """
+    benches = []
     one = OneNetwork(subject.space, subject.arch)
     for (kind, seed), path in _trainings(subject).items():
         if Path(path).exists():
             benches.append((kind, f"{kind}, seed {seed}", build_bench(cfg, one, path)))
         else:
             say(f"{kind}, seed {seed}: {path} is gone; it cannot ship")
+    try:
+        benches.insert(0, (INHERITED, INHERITED, build_bench(cfg, subject.space)))
+    except CannotEvaluate as error:
+        if not benches or cfg.weights == INHERITED:
+            raise
+        say(f"inherited weights cannot ship: {error}")
     return [
         Candidate(
             kind, label, bench, bench.accuracy(subject.arch, bench.validation)["val_accuracy"]

@@ -35,10 +35,11 @@ def export(subject: Subject, weights: Candidate, node: DictConfig) -> Path:
         ExportMismatch: a file would compute something else than the subnet.
     """
     bench, folder = weights.bench, subject.directory / "export"
-    folder.mkdir(parents=True, exist_ok=True)
     subnet = bench.subnet(subject.arch).cpu().eval()
     batches = check_batches(subject, bench)
     program = trace(subnet, subject.space.resolution(subject.arch))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).unlink(missing_ok=True)  # written last: without it nothing has shipped
     differences = {
         PROGRAM: save_program(folder / PROGRAM, program, subnet, batches),
         ONNX: save_onnx(folder / ONNX, program, subnet, batches),

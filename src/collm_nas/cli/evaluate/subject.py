@@ -39,7 +39,7 @@ def find_subject(cfg: DictConfig) -> Subject:
     space: SearchSpace = build(cfg.searchspace)
     if cfg.arch is not None:
         arch, name = _written(cfg.arch, space)
-        directory = cfg.run or cfg.out or Path("runs", "evaluate", space.identity, name)
+        directory = cfg.out or cfg.run or Path("runs", "evaluate", space.identity, name)
         return Subject(space, arch, name, Path(directory))
     if cfg.run is None:
         raise UserError(
@@ -47,7 +47,8 @@ def find_subject(cfg: DictConfig) -> Subject:
             "architecture, e.g. arch=spos_readme searchspace=shufflenet"
         )
     run = read_run(Path(cfg.run))
-    return Subject(space, nth(run, cfg.rank), f"rank {cfg.rank}", run.directory, run)
+    directory = Path(cfg.out or run.directory)
+    return Subject(space, nth(run, cfg.rank), f"rank {cfg.rank}", directory, run)
 
 
 def nth(run: StoredRun, rank: int) -> Architecture:
