@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +38,15 @@ def problems_of(factory: Callable[..., Any], **settings: Any) -> str:
     return "\n".join(p.told(key_of(p.path)) for p in problems(factory, settings, partial=True))
 
 
-def load(config: str, *overrides: str) -> DictConfig:
-    """Compose a config as a command does."""
+@cache
+def _composed(config: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(config, list(overrides), return_hydra_config=False)
+
+
+def load(config: str, *overrides: str) -> DictConfig:
+    """Compose a config as a command does."""
+    return deepcopy(_composed(config, *overrides))
 
 
 class ToyWorld:

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.test_commands import run
 
-RUN_DIRS = ["plain", "a=b,c:d (e)", "it's {a} [b]", 'qu"ote', "$HOME;x", " lead", "tr\\ail\\"]
+RUN_DIRS = ["plain", "a=b,c:d it's {a} [b] (e)", ' $HOME;x qu"ote tr\\ail\\']
 TRAINING = ["recipe.phases.0.epochs=1", "recipe.phases.0.warmup_epochs=0"]
 IMAGES = ["evaluator.changes.images=60", "evaluator.changes.bn_images=50"]
 

