@@ -230,7 +230,7 @@ def test_wrong_arguments_are_reported_all_at_once() -> None:
             base_widths=[8],
             choices={"d": [2, 2], "ks": [4], "e": [4, 3]},
         )
-    places = ["base_widths", "resolutions", "choices.d", "choices.ks", "choices.e"]
+    places = ["resolutions", "base_widths", "choices.d", "choices.ks", "choices.e"]
     lines = str(error.value).splitlines()
     assert [line.split()[0] for line in lines] == [f"searchspace.{place}" for place in places]
 

@@ -209,8 +209,9 @@ def spoken_space(option: str, settings: Sequence[str]) -> Dialect:
     """
     words = [s for s in settings if s.partition("=")[0] in ("names", "order_seed")]
     space = named_space(option, [s for s in settings if s not in words])
-    node = OmegaConf.create({"_target_": "collm_nas.prompting.settings.Prompting"})
-    prompting: Prompting = build(OmegaConf.merge(node, OmegaConf.from_dotlist(words)))
+    node = OmegaConf.from_dotlist(words)
+    node["_target_"] = "collm_nas.prompting.settings.Prompting"
+    prompting: Prompting = build(node)
     return prompting.dialect(space)
 
 
