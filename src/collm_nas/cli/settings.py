@@ -223,7 +223,8 @@ def _problems(cfg: DictConfig, raw: Any, schemas: Sequence[type]) -> list[Proble
     values["strategy"], roles, wrong = _as_called(values.get("strategy"))
     found += wrong
     for schema in schemas:
-        found += problems(schema, {f.name: values[f.name] for f in fields(schema) if f.name in cfg})
+        given = {f.name: values[f.name] for f in fields(schema) if f.name in cfg}
+        found += problems(schema, given, root=True)
     for i, (path, message) in enumerate(found):
         if path[0] == "strategy" and path[1:2] and path[1] in roles:
             found[i] = Problem(("strategy", "models", *path[1:]), message)

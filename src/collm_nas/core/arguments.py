@@ -146,12 +146,14 @@ def problems(
     *,
     given: Collection[str] = (),
     partial: bool = False,
+    root: bool = False,
 ) -> list[Problem]:
     """Return why `factory` cannot be called with `settings`.
 
     Args:
         given: names of arguments that the program supplies.
         partial: others will be added later.
+        root: of a config, which is read and not called: a mapping may be all of a dataclass.
     """
     known = {name: a for name, a in _arguments(factory).items() if name not in given}
     found = [
@@ -162,7 +164,7 @@ def problems(
     open_ended = any(argument.takes_others for argument in known.values())
     for name, value in settings.items():
         if name in known:
-            found += _under((name,), misfits(value, known[name].annotation))
+            found += _under((name,), misfits(value, known[name].annotation, root))
         elif open_ended:
             found += _under((name,), misfits(value, Any))
         else:
@@ -170,10 +172,10 @@ def problems(
     return found
 
 
-def misfits(value: Any, annotation: Any) -> list[Problem]:
+def misfits(value: Any, annotation: Any, root: bool = False) -> list[Problem]:
     """Return what in `value`, and in nodes within it, is not as `annotation` says."""
-    if isinstance(value, dict) and _is_plain_mapping(annotation, value):
-        return problems(annotation, value)
+    if isinstance(value, dict) and _is_plain_mapping(annotation, value, root):
+        return problems(annotation, value, root=root)
     inside = dict(_walk(value))
     if broken := [where for where, part in inside.items() if not _is_encodable(part)]:
         return [Problem(where, f"holds half a character: {inside[where]!r}") for where in broken]
@@ -351,14 +353,14 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, dict) and "_target_" in value
 
 
-def _is_plain_mapping(annotation: Any, value: Mapping[str, Any]) -> bool:
+def _is_plain_mapping(annotation: Any, value: Mapping[str, Any], root: bool) -> bool:
     """Tell whether the keys of `value` are settings of `annotation` itself, not of a node."""
     if is_typeddict(annotation):
         return True
     if not (isinstance(annotation, type) and is_dataclass(annotation)):
         return False
     if not _is_node(value):
-        return True
+        return root
     try:
         made = pkgutil.resolve_name(value["_target_"])
     except (ImportError, AttributeError, ValueError, TypeError):
