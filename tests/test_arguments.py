@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from annotated_types import Ge, Le, MinLen
 
-from collm_nas.core.arguments import checked, key_of, node_problems
+from collm_nas.core.arguments import checked, key_of, node_problems, problems
 from collm_nas.core.ranges import Count, MaybeInfinite, Share, Text
 from collm_nas.core.search import Budget
 from collm_nas.evaluator.tabular import TabularEvaluator
@@ -22,6 +22,7 @@ from collm_nas.llm.openai import OpenAIChat
 from collm_nas.spaces.mobilenet.space import MobileNet
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.spaces.shufflenet.space import ShuffleNet
+from collm_nas.strategy.collm import CoLLM
 from collm_nas.training.optimizer import SGD
 
 if TYPE_CHECKING:
@@ -190,6 +191,16 @@ def test_a_target_that_names_nothing_is_told(target):
 def test_a_missing_argument_is_told_unless_the_program_gives_it():
     (problem,) = node_problems({"_target_": f"{__name__}.Example"})
     assert problem.told("space") == "space is not set: space=…"
+
+
+def test_a_mapping_is_a_dataclass_only_where_a_config_is_read():
+    """Called with a mapping, a class would get no object."""
+    fitting = {"prompting": {"names": "opaque"}}
+    (problem,) = problems(CoLLM, fitting, partial=True)
+    assert problem.message.startswith("must be a node")
+    assert not problems(CoLLM, fitting, partial=True, root=True)
+    (problem,) = problems(CoLLM, {"prompting": {"names": "x"}}, partial=True, root=True)
+    assert problem.path == ("prompting", "names")
 
 
 @pytest.mark.parametrize("value", [5, "x", [], {}, {"a": 1}, True, math.nan])
