@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from collm_nas.llm.transport import Cause, Failure
-
-LONGEST_WAIT_S = 120.0  # a server that asks for more ends the search, which can go on later
+from collm_nas.llm.verdict import Cause, Failure
 
 HINTS: dict[Cause | int | None, str] = {
     "format": "Ask for another format: llm.model.structured=auto.",
@@ -37,6 +35,6 @@ def advice(failure: Failure, parameters: Mapping[str, Any], api_key_env: str | N
     if failure.status in (401, 403):
         where = api_key_env or "a variable that llm.model.api_key_env names"
         return f"Check the key in {where}."
-    if failure.wait_s is not None and failure.wait_s > LONGEST_WAIT_S:
-        return f"It asks to wait {failure.wait_s:,.0f} s."
+    if failure.wait:
+        return f"It asks to wait (Retry-After: {failure.wait})."
     return HINTS.get(failure.cause) or HINTS.get(failure.status, "")

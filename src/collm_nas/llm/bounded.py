@@ -1,4 +1,4 @@
-"""An HTTP transport that holds every request to a time and a size, whatever the server does.
+"""One HTTP request, held to a time and a size, whatever the server does.
 
 The time-outs of HTTP clients are for one read each, so a server that sends a byte now and then, a
 header that never ends or one provisional answer after the other keeps them waiting for ever. Here
@@ -34,47 +34,34 @@ class Unusable(httpx2.RequestError):
         self.retry = retry
 
 
-class Bounded(httpx2.BaseTransport):
-    """Sends requests through `inner`, which must open a new connection for each."""
+def exchange(
+    inner: httpx2.BaseTransport, request: httpx2.Request
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a request; return the status, the few headers that matter, and the decompressed body.
 
-    def __init__(self, inner: httpx2.BaseTransport) -> None:
-        self.inner = inner
+    Args:
+        inner: it must open a new connection for each request.
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the whole answer, decompressed, with the few headers that matter.
-
-        Raises:
-            httpx2.ReadTimeout: it was not complete within the request's read time-out.
-            Unusable: it is too long, in an unknown encoding, or a redirect.
-        """
-        seconds = request.extensions["timeout"]["read"]
-        request.headers["Accept-Encoding"] = "identity"
-        with Clock(seconds) as clock:
-            request.extensions = {**request.extensions, "trace": clock.watch}
+    Raises:
+        httpx2.ReadTimeout: the answer was not complete within the request's read time-out.
+        Unusable: it is too long, in an unknown encoding, or a redirect.
+    """
+    request.headers["Accept-Encoding"] = "identity"
+    with Clock(request.extensions["timeout"]["read"]) as clock:
+        request.extensions = {**request.extensions, "trace": clock.watch}
+        try:
+            response = inner.handle_request(request)
             try:
-                response = self.inner.handle_request(request)
-                try:
-                    _refuse_redirect(request, response)
-                    body = _read(response)
-                finally:
-                    response.close()
-            except httpx2.RequestError:
-                clock.check()
-                raise
-        kept = {
-            "content-type": response.headers.get("content-type", "").partition(";")[0],
-            "retry-after": response.headers.get("retry-after", ""),
-        }
-        headers = {
-            name: value[:MAX_HEADER].encode("ascii", "replace").decode()
-            for name, value in kept.items()
-            if value
-        }
-        return httpx2.Response(response.status_code, headers=headers, content=body)
-
-    def close(self) -> None:
-        """Close what `inner` holds open."""
-        self.inner.close()
+                _refuse_redirect(request, response)
+                body = _read(response)
+            finally:
+                response.close()
+        except httpx2.RequestError:
+            clock.check()
+            raise
+    said = {name: response.headers.get(name, "") for name in ("content-type", "retry-after")}
+    plain = {k: v[:MAX_HEADER].encode("ascii", "replace").decode() for k, v in said.items()}
+    return response.status_code, plain, body
 
 
 class Clock:
@@ -119,16 +106,15 @@ class Clock:
                     pass
 
 
-def client(url: str) -> httpx2.Client:
-    """Build an HTTP client for the server at `url`, through the environment's proxy if it has one.
+def transport(url: str) -> httpx2.HTTPTransport:
+    """Build the way to the server at `url`, through the environment's proxy if it has one.
 
     Raises:
         ValueError: the proxy is none.
         ImportError: the proxy is of a kind that needs another package.
     """
     once = httpx2.Limits(max_keepalive_connections=0)
-    inner = httpx2.HTTPTransport(proxy=proxy(url), limits=once)
-    return httpx2.Client(transport=Bounded(inner), follow_redirects=False)
+    return httpx2.HTTPTransport(proxy=proxy(url), limits=once)
 
 
 def _refuse_redirect(request: httpx2.Request, response: httpx2.Response) -> None:

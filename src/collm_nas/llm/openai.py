@@ -2,7 +2,7 @@
 
 A parameter that is None is not sent, since servers refuse what they do not know. The client is
 made at the first call: composing a config, replaying or looking at a finished search needs no
-key. Retrying is done here and not by the client, so that every attempt is counted.
+key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
-from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -24,7 +23,7 @@ from annotated_types import Ge, Gt, Le
 from collm_nas.core.arguments import checked
 from collm_nas.core.ranges import Seed, Text
 from collm_nas.llm.address import url_problems
-from collm_nas.llm.advice import LONGEST_WAIT_S, advice
+from collm_nas.llm.advice import advice
 from collm_nas.llm.answers import name, read_message, read_usage
 from collm_nas.llm.base import (
     JSON,
@@ -39,9 +38,10 @@ from collm_nas.llm.base import (
 from collm_nas.llm.counting import estimated_tokens
 from collm_nas.llm.keys import scrub
 from collm_nas.llm.prices import is_private, price
-from collm_nas.llm.transport import Body, Failure, post
+from collm_nas.llm.verdict import Body, Failure
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
 
 Tokens = Annotated[int, Ge(1), Le(100_000_000)]
@@ -74,7 +74,7 @@ class OpenAIChat:
         context: how many tokens the model reads at once, prompt and answer; `estimate=true` warns
             of a search that outgrows it.
         timeout_s: the longest that one attempt may take, whatever the server does.
-        retries: attempts after the first, for failures that may pass.
+        retries: attempts after the first, for failures that may pass; ten take about a minute.
 
     Raises:
         ValueError: an argument is impossible.
@@ -98,7 +98,7 @@ class OpenAIChat:
         idempotency_header: Text | None = None,
         context: Tokens | None = None,
         timeout_s: Annotated[float, Gt(0), Le(1_000_000)] = 600.0,
-        retries: Annotated[int, Ge(0), Le(100)] = 6,
+        retries: Annotated[int, Ge(0), Le(100)] = 10,
     ) -> None:
         self.name = model
         self.is_language_model = not model.startswith(SCRIPTED)
@@ -174,21 +174,22 @@ class OpenAIChat:
 
     @cached_property
     def client(self) -> openai.OpenAI:
-        """Connect to the server."""
+        """The client of the protocol."""
         import openai  # 0.8 s: only for those who call
-
-        from collm_nas.llm.bounded import client
 
         if problems := url_problems(url := self._url(), "OPENAI_BASE_URL"):
             raise LLMUnavailable("; ".join(problems))
-        key = self.api_key()
+        return openai.OpenAI(api_key=self.api_key(), base_url=url, timeout=self.timeout_s)
+
+    @cached_property
+    def transport(self) -> httpx2.HTTPTransport:
+        """The way to the server, one attempt at a time."""
+        from collm_nas.llm.bounded import transport
+
         try:
-            http = client(url)
+            return transport(self._url())
         except (ValueError, ImportError) as error:
             raise LLMUnavailable(f"the proxy of the environment: {error}") from error
-        return openai.OpenAI(
-            api_key=key, base_url=url, timeout=self.timeout_s, max_retries=0, http_client=http
-        )
 
     def _url(self) -> str:
         return self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
@@ -201,33 +202,43 @@ class OpenAIChat:
         Raises:
             LLMUnavailable: it fails for good, or too often.
         """
-        waiting = random.Random(f"{self.seed}/{purpose}/waiting")
+        from collm_nas.llm.attempts import post
+
         spoiled: Counter[Format] = Counter()  # texts that did not pass the server's check
         failed: list[str] = []
-        failures = 0
+        left = self.retries
         while True:
             format_ = self._format(schema, spoiled)
             asked = {**request, **_response_format(format_, schema)}
-            answer = post(self.client, asked, self.timeout_s, self._headers(asked, purpose))
-            if not isinstance(answer, Failure) or answer.cause == "filter":
+            headers = {PURPOSE_HEADER: quote(purpose)}
+            if self.idempotency_header is not None:
+                call = json.dumps([asked, purpose], sort_keys=True)
+                headers[self.idempotency_header] = hashlib.sha256(call.encode()).hexdigest()
+            body, failures = post(
+                self.client, self.transport, asked, headers, retries=left, reached=self._reached
+            )
+            failed += [failure.message for failure in failures]
+            if body is not None:
                 self._reached = True
-                return answer, format_, failed
-            failed.append(answer.message)
-            if answer.cause == "format" and self._can_step_down(format_):
+                return body, format_, failed
+            failure = failures[-1]
+            left -= len(failures)
+            if failure.cause == "filter":
+                self._reached = True
+                return failure, format_, failed[:-1]
+            if failure.cause == "format" and self.structured == "auto" and format_ != "text":
                 self._refused.add(format_)
-                continue
-            failures += 1
-            spoiled[format_] += answer.cause == "writing"
-            wait_s = _wait_s(answer, failures, waiting)
-            if self._is_final(answer, failures) or wait_s > LONGEST_WAIT_S:
-                stop = ContextFull if answer.cause == "context" else LLMUnavailable
+                left += 1  # another format is no repetition
+            elif failure.cause == "writing" and left >= 0:
+                spoiled[format_] += 1
+            else:
+                stop = ContextFull if failure.cause == "context" else LLMUnavailable
                 raise stop(
                     f"{self.name} at {self._url()} gave no answer in {len(failed)} "
-                    f"attempt{'s' if len(failed) > 1 else ''}: {answer.message.rstrip('.')}. "
-                    f"{advice(answer, self.parameters, self.api_key_env)} "
+                    f"attempt{'s' if len(failed) > 1 else ''}: {failure.message.rstrip('.')}. "
+                    f"{advice(failure, self.parameters, self.api_key_env)} "
                     f"Nothing is lost: the same command continues the search."
                 )
-            sleep(wait_s)
 
     def _format(self, schema: JSON | None, spoiled: Counter[Format]) -> Format:
         if schema is None:
@@ -236,22 +247,6 @@ class OpenAIChat:
             return self.structured
         known = (f for f in FORMATS if f not in self._refused and spoiled[f] < TRIES_OF_A_FORMAT)
         return next(known, "text")
-
-    def _can_step_down(self, format_: Format) -> bool:
-        return self.structured == "auto" and format_ != "text"
-
-    def _headers(self, request: JSON, purpose: str) -> dict[str, str]:
-        """Say what the call is for and, where wanted, name it: it is charged for only once then."""
-        headers = {PURPOSE_HEADER: quote(purpose)}
-        if self.idempotency_header is not None:
-            call = json.dumps([request, purpose], sort_keys=True)
-            headers[self.idempotency_header] = hashlib.sha256(call.encode()).hexdigest()
-        return headers
-
-    def _is_final(self, failure: Failure, failures: int) -> bool:
-        """Tell whether trying again is without hope; so is a server that never was there."""
-        never = failure.cause == "contact" and not self._reached
-        return never or not failure.retry or failures > self.retries
 
     def _reply(
         self,
@@ -271,7 +266,10 @@ class OpenAIChat:
         asked = estimated_tokens(*(message.content for message in messages))
         written = estimated_tokens(text, reasoning)
         if finish_reason == "length":  # thoughts that the server keeps to itself may be the most
-            written = max(written, self._room())
+            limits = (
+                self.parameters.get(key, 0) for key in ("max_completion_tokens", "max_tokens")
+            )
+            written = max(written, *map(int, limits))
         usage = read_usage(body.get("usage"), asked, written)
         cost_usd, source = _price(served, self.name, self._url(), usage)
         return Reply(
@@ -290,23 +288,12 @@ class OpenAIChat:
             failures=failed,
         )
 
-    def _room(self) -> int:
-        """Return how many tokens an answer may have, thoughts included; 0: that is not limited."""
-        known = (self.parameters.get(key, 0) for key in ("max_completion_tokens", "max_tokens"))
-        return max(map(int, known))
-
 
 def _response_format(format_: Format, schema: JSON | None) -> dict[str, Any]:
     if format_ == "json_schema":
         held_to = {"name": "answer", "schema": schema, "strict": True}
         return {"response_format": {"type": "json_schema", "json_schema": held_to}}
     return {} if format_ == "text" else {"response_format": {"type": format_}}
-
-
-def _wait_s(failure: Failure, failures: int, rng: random.Random) -> float:
-    """Double the wait with each failure, and spread it, so that clients do not come in step."""
-    backoff = min(2.0 ** (failures - 1), LONGEST_WAIT_S / 2) * rng.uniform(0.75, 1.25)
-    return backoff if failure.wait_s is None else failure.wait_s + rng.uniform(0, 0.25)
 
 
 def _price(served: str, asked: str, url: str, usage: Usage) -> tuple[float | None, str]:
@@ -319,16 +306,6 @@ def _price(served: str, asked: str, url: str, usage: Usage) -> tuple[float | Non
 
 def _without_key(reply: Reply, key: str, sent: str) -> Reply:
     """Take the key out of all that the server wrote."""
-
-    def clean(text: str) -> str:
-        return scrub(text, key, sent)
-
-    return replace(
-        reply,
-        text=clean(reply.text),
-        reasoning=clean(reply.reasoning),
-        finish_reason=clean(reply.finish_reason),
-        model=clean(reply.model),
-        fingerprint=clean(reply.fingerprint),
-        unread=clean(reply.unread),
-    )
+    written = ("text", "reasoning", "finish_reason", "model", "fingerprint", "unread")
+    clean: dict[str, Any] = {name: scrub(getattr(reply, name), key, sent) for name in written}
+    return replace(reply, **clean)

@@ -1,34 +1,26 @@
-"""One request to a chat server, and what can go wrong with it.
+"""What an answer of a chat server is: a completion, or why there is none.
 
-The official client speaks the protocol; reading the body ourselves gives a verdict on what is not
-of the protocol. A failure is a value, not an exception: the client's exceptions carry the request
-and its key.
+Reading the body ourselves gives a verdict on what is not of the protocol. A failure is a value,
+not an exception: the client's exceptions carry the request and its key.
 """
 
 from __future__ import annotations
 
-import email.utils
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from collm_nas.llm.answers import dump
 from collm_nas.llm.keys import quote
 
-if TYPE_CHECKING:
-    import openai
-
 Body = dict[str, Any]
 # format: the server does not know the response format asked for; writing: what the model wrote did
-# not pass the server's check; context: the prompt is too long; filter: a content filter stopped it;
-# contact: no connection came about
-Cause = Literal["", "format", "writing", "context", "filter", "contact"]
+# not pass the server's check; context: the prompt is too long; filter: a content filter stopped it
+Cause = Literal["", "format", "writing", "context", "filter"]
 
 LASTING_CODES = {"insufficient_quota", "billing_hard_limit_reached"}  # 429, but not for long waits
-AGES_S = 1e9  # the longest wait that is told
 REFUSED = (200, 400, 403, 413, 422, 451)  # 200: an error inside of a successful answer
 # How servers word it; the first that fits is the cause.
 CAUSES: tuple[tuple[Cause, re.Pattern[str]], ...] = (
@@ -70,53 +62,14 @@ class Failure:
     message: str
     status: int | None = None  # HTTP; None: there was no answer, or not a whole one
     retry: bool = True  # whether the same request may succeed later
-    wait_s: float | None = None  # as the server demands
+    wait: str = ""  # its Retry-After
     cause: Cause = ""
 
 
-def post(
-    client: openai.OpenAI, request: Body, timeout_s: float, headers: Mapping[str, str]
-) -> Body | Failure:
-    """Send a chat completion request; return the body of the answer, which has a message."""
-    import httpx2  # the HTTP client that `openai` is built on
-    import openai
-
-    from collm_nas.llm.bounded import Unusable
-
-    key = client.api_key
-    try:
-        answer = client.chat.completions.with_raw_response.create(**request, extra_headers=headers)
-    except openai.APITimeoutError:
-        return Failure(f"no complete answer within {timeout_s:g} s")
-    except openai.APIStatusError as error:
-        return _refused(error.status_code, error.response.content, error.response.headers, key)
-    except openai.APIConnectionError as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, Unusable):
-            return Failure(quote(str(cause), key), retry=cause.retry)
-        never = isinstance(cause, httpx2.ConnectError)
-        return Failure(
-            f"connection failed: {quote(str(cause), key)}", cause="contact" if never else ""
-        )
-    return _parse(answer.http_response.content, answer.headers, key)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a server asks to wait: given as a number or as a date (RFC 9110)."""
-    value = headers.get("retry-after", "")
-    try:
-        wait_s = float(value)
-    except ValueError:
-        try:
-            date = email.utils.parsedate_to_datetime(value)
-            wait_s = date.timestamp() - time()
-        except (ValueError, OverflowError, OSError, TypeError, IndexError):  # no date that can be
-            return None
-    return min(max(0.0, wait_s), AGES_S)
-
-
-def _parse(data: bytes, headers: Mapping[str, str], key: str) -> Body | Failure:
-    """Accept a body that the protocol allows, whatever its content type says."""
+def verdict(status: int, headers: Mapping[str, str], data: bytes, key: str) -> Body | Failure:
+    """Return the body of a completion, whatever its type says, or why it is none."""
+    if not 200 <= status < 300:
+        return _refused(status, data, headers, key)
     body = _json(data)
     try:
         choice = body["choices"][0]
@@ -125,7 +78,7 @@ def _parse(data: bytes, headers: Mapping[str, str], key: str) -> Body | Failure:
         error = body.get("error") if isinstance(body, dict) else None
         if error:
             return _refused(_status(error), data, headers, key)
-        kind = quote(headers.get("content-type", "none"), key)
+        kind = quote(headers["content-type"].partition(";")[0] or "none", key)
         text = quote(data[:2000].decode(errors="replace"), key) or "(nothing)"
         return Failure(f"not a chat completion but {kind} content: {text}", status=200)
     if isinstance(choice.get("error"), dict):  # what a provider behind a router said
@@ -147,18 +100,15 @@ def _refused(status: int, data: bytes, headers: Mapping[str, str], key: str) -> 
     codes = [fields.get(name) for name in ("code", "type", "param", "innererror")]
     complaint = " ".join([said, *(dump(code)[:500] for code in codes if code)])
     may_pass = status in (200, 408, 409, 425, 429) or status >= 500
-    cause = _cause(complaint) if status in REFUSED else ""
+    causes = (cause for cause, wording in CAUSES if wording.search(complaint))
+    cause: Cause = next(causes, "") if status in REFUSED else ""
     return Failure(
         f"HTTP {status}: {said}",
         status,
-        retry=(may_pass or cause == "writing") and str(fields.get("code")) not in LASTING_CODES,
-        wait_s=retry_after(headers),
+        retry=may_pass and cause != "writing" and str(fields.get("code")) not in LASTING_CODES,
+        wait=quote(headers["retry-after"], key),
         cause=cause,
     )
-
-
-def _cause(complaint: str) -> Cause:
-    return next((cause for cause, wording in CAUSES if wording.search(complaint)), "")
 
 
 def _status(error: Any) -> int:
