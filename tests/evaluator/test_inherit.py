@@ -13,8 +13,8 @@ from torch import nn
 from collm_nas.core.problem import EvaluationFailed
 from collm_nas.data.digits import Digits
 from collm_nas.data.pixels import pixel_format
-from collm_nas.evaluator.images import ProtocolImages
-from collm_nas.evaluator.inherit import BATCH, Accuracy, Images, calibrated_subnet, measure
+from collm_nas.evaluator.images import Images, ProtocolImages
+from collm_nas.evaluator.inherit import BATCH, Accuracy, calibrated_subnet, measure
 from collm_nas.evaluator.protocol import protocol
 from collm_nas.spaces.shufflenet.space import ShuffleNet
 from collm_nas.spaces.supernet import Supernet, build_supernet
@@ -73,10 +73,10 @@ def test_numbers_that_are_none_are_no_accuracy(wrong: float) -> None:
 def test_the_number_of_threads_changes_not_a_bit(
     supernet: Supernet, images: ProtocolImages
 ) -> None:
-    calibration, ranking = images.calibration(32), images.ranking(32)
+    ranking = images.ranking(32)
     found = []
     for threads in (1, 2, 5):
-        subnet = calibrated_subnet(supernet, ARCH, images.protocol, PIXELS, calibration, threads)
+        subnet = calibrated_subnet(supernet, ARCH, 32, images, threads)
         with torch.inference_mode():
             batches = ranking.batches(BATCH["cpu"], PIXELS, torch.device("cpu"))
             logits = torch.cat([subnet(x_NCHW) for x_NCHW, _ in batches])
@@ -90,7 +90,7 @@ def test_the_number_of_threads_changes_not_a_bit(
 
 def test_the_supernet_is_not_changed(supernet: Supernet, images: ProtocolImages) -> None:
     before = copy.deepcopy(supernet.state_dict())
-    calibrated_subnet(supernet, ARCH, images.protocol, PIXELS, images.calibration(32), threads=2)
+    calibrated_subnet(supernet, ARCH, 32, images, threads=2)
     assert all(torch.equal(before[name], tensor) for name, tensor in supernet.state_dict().items())
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from collm_nas.data.pixels import pixel_format
-from collm_nas.evaluator.inherit import Images, measure
+from collm_nas.evaluator.images import Images
+from collm_nas.evaluator.inherit import measure
 from collm_nas.evaluator.single_precision import ieee_single_precision
 from collm_nas.training.module import SupernetTraining
 from tests.test_training import train

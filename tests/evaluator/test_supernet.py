@@ -52,8 +52,7 @@ def test_the_number_is_that_of_the_subnet(name: str, weights: dict[str, Path]) -
         images, space = measuring.measurement.images, space_of(name)
         size, pixels = space.resolution(arch), pixel_format(measuring.measurement.weights.pixels)
         supernet = load_supernet(weights[name], space).eval()
-        calibration = images.calibration(size)
-        subnet = calibrated_subnet(supernet, arch, images.protocol, pixels, calibration)
+        subnet = calibrated_subnet(supernet, arch, size, images)
         expected = measure(subnet, images.ranking(size), pixels)
         assert found == {"val_accuracy": expected.top1, "val_top5": expected.top5}
         assert expected.images == 100

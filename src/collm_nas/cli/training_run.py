@@ -266,7 +266,7 @@ def _anchors(
     chosen = protocol("clean", images=v.images, bn_images=v.bn_images)
     images = ProtocolImages.of(chosen, data, cache_dir() / "images", pixels, view)
     archs = anchors(space, choices)
-    return Anchors(space, archs, images, pixels, partial(near_chance, classes=len(data.classes)))
+    return Anchors(space, archs, images, partial(near_chance, classes=len(data.classes)))
 
 
 def build_trainer(cfg: DictConfig, **parts: Any) -> L.Trainer:

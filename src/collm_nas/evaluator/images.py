@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from collm_nas.data.base import ImageData, Split
 from collm_nas.data.decoded import decoded
 from collm_nas.data.pixels import PixelFormat
 from collm_nas.data.view import RandomView, View
-from collm_nas.evaluator.inherit import Images
 from collm_nas.evaluator.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded images of one size: bytes (N, H, W, 3), and labels (N,)."""
+
+    pixels_NHWC: Tensor
+    labels: Tensor
+
+    def batches(
+        self, size: int, pixels: PixelFormat, device: torch.device
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield network inputs (N, 3, H, W) in channels-last layout, and their labels."""
+        for start in range(0, len(self.labels), size):
+            x_NHWC = self.pixels_NHWC[start : start + size].to(device)
+            labels = self.labels[start : start + size].to(device)
+            yield pixels.apply(x_NHWC.permute(0, 3, 1, 2)), labels
 
 
 @dataclass(frozen=True)
@@ -24,17 +42,27 @@ class ProtocolImages:
 
     Args:
         protocol: what it left to the weights and the data set is filled in.
+        pixels: how the weights want their images.
         crop_ratio: see `View`.
         cache: the folder for decoded images.
         bn_view: how calibration looks at its images; `None` is the centre.
     """
 
     protocol: Protocol
+    pixels: PixelFormat
     crop_ratio: float
     ranking_split: Split
     bn_split: Split
     cache: Path
     bn_view: RandomView | None
+    _ranking: dict[int, Images] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _calibration: dict[int, Images] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # another process maps the files itself, instead of being sent their bytes
+        return {**vars(self), "_ranking": {}, "_calibration": {}}
 
     @classmethod
     def of(
@@ -48,7 +76,6 @@ class ProtocolImages:
         """Find the splits of `protocol` in `data`.
 
         Args:
-            pixels: how the weights want their images.
             training_view: what calibration sees under `bn_view=training`; `None`: the centre.
 
         Raises:
@@ -60,6 +87,7 @@ class ProtocolImages:
         interpolation = protocol.interpolation or pixels.interpolation
         return cls(
             replace(protocol, interpolation=interpolation),
+            pixels,
             protocol.crop_ratio or data.crop_ratio,
             data.split(protocol.ranking),
             data.split(protocol.bn_split),
@@ -90,16 +118,20 @@ class ProtocolImages:
 
     def ranking(self, size: int, workers: int = 1) -> Images:
         """Return the images that candidates are ranked by; `workers` decode what is missing."""
-        labels = self.ranking_split.labels
-        count = self.protocol.images or len(labels)
-        return self._images(self.ranking_split, evenly(labels, count), self.view(size), workers)
+        if size not in self._ranking:
+            split = self.ranking_split
+            positions = evenly(split.labels, self.protocol.images or len(split))
+            self._ranking[size] = self._images(split, positions, self.view(size), workers)
+        return self._ranking[size]
 
     def calibration(self, size: int, workers: int = 1) -> Images:
         """Return the images that batch norms are calibrated with."""
-        p = self.protocol
-        positions = drawn(len(self.bn_split), p.bn_images, p.bn_seed)
-        view = replace(self.view(size), training=self.bn_view, seed=p.bn_seed)
-        return self._images(self.bn_split, positions, view, workers)
+        if size not in self._calibration:
+            split, p = self.bn_split, self.protocol
+            positions = drawn(len(split), p.bn_images, p.bn_seed)
+            view = replace(self.view(size), training=self.bn_view, seed=p.bn_seed)
+            self._calibration[size] = self._images(split, positions, view, workers)
+        return self._calibration[size]
 
     def _images(self, split: Split, positions: Sequence[int], view: View, workers: int) -> Images:
         pixels = decoded(split, positions, view, self.cache, workers)

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.core.problem import EvaluationFailed
+from collm_nas.core.problem import EvaluationFailed, Metrics
 from collm_nas.data.pixels import PixelFormat
-from collm_nas.evaluator.batchnorm import fold_batch_norms, recalibrate
+from collm_nas.evaluator.batchnorm import batch_norms, fold_batch_norms, recalibrate
+from collm_nas.evaluator.images import Images, ProtocolImages
 from collm_nas.evaluator.parallel import in_order
-from collm_nas.evaluator.protocol import Precision, Protocol
+from collm_nas.evaluator.protocol import Precision
 from collm_nas.evaluator.single_precision import ieee_single_precision
 from collm_nas.spaces.supernet import Supernet
 
 BATCH = {"cpu": 32, "cuda": 500}  # images of a forward pass, by device
-
-
-@dataclass(frozen=True)
-class Images:
-    """Decoded images of one size: bytes (N, H, W, 3), and labels (N,)."""
-
-    pixels_NHWC: Tensor
-    labels: Tensor
-
-    def batches(
-        self, size: int, pixels: PixelFormat, device: torch.device
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield network inputs (N, 3, H, W) in channels-last layout, and their labels."""
-        for start in range(0, len(self.labels), size):
-            x_NHWC = self.pixels_NHWC[start : start + size].to(device)
-            labels = self.labels[start : start + size].to(device)
-            yield pixels.apply(x_NHWC.permute(0, 3, 1, 2)), labels
 
 
 @dataclass(frozen=True)
@@ -46,22 +29,39 @@ class Accuracy:
     images: int
 
 
+def inherited_accuracy(
+    supernet: Supernet, arch: Architecture, size: int, images: ProtocolImages, threads: int = 1
+) -> Metrics:
+    """Measure `arch` with the weights it inherits, as the protocol of `images` says.
+
+    Searches, validations of a training and reports all call this. The supernet is not changed.
+
+    Args:
+        size: side of the images in pixels.
+        threads: how many batches are computed, and missing images decoded, at a time; it changes
+            no result. See `in_order`.
+
+    Returns:
+        The protocol's objective and its top-5, e.g. `{"val_accuracy": 71.3, "val_top5": 90.2}`.
+
+    Raises:
+        EvaluationFailed: the network computes numbers that are not finite.
+    """
+    subnet = calibrated_subnet(supernet, arch, size, images, threads)
+    objective, precision = images.protocol.objective, images.protocol.precision
+    found = measure(subnet, images.ranking(size, threads), images.pixels, precision, threads)
+    return {objective: found.top1, objective.replace("accuracy", "top5"): found.top5}
+
+
 @ieee_single_precision()
 def calibrated_subnet(
-    supernet: Supernet,
-    arch: Architecture,
-    protocol: Protocol,
-    pixels: PixelFormat,
-    calibration: Images,
-    threads: int = 1,
+    supernet: Supernet, arch: Architecture, size: int, images: ProtocolImages, threads: int = 1
 ) -> nn.Module:
-    """Extract `arch` with batch-norm statistics of its own, ready to be measured.
-
-    The supernet is not changed. For `threads` see `in_order`.
-    """
-    subnet = supernet.extract(arch).eval()
-    if protocol.bn != "none":
-        batches = calibration.batches(protocol.bn_batch, pixels, _device(subnet))
+    """Extract `arch` with batch-norm statistics of its own, folded and ready to be measured."""
+    subnet, protocol = supernet.extract(arch).eval(), images.protocol
+    if protocol.bn != "none" and batch_norms(subnet):
+        calibration = images.calibration(size, threads)
+        batches = calibration.batches(protocol.bn_batch, images.pixels, _device(subnet))
         recalibrate(subnet, (x_NCHW for x_NCHW, _ in batches), protocol.bn, threads)
     fold_batch_norms(subnet)
     return subnet

@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache, partial
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from queue import LifoQueue
@@ -22,11 +22,11 @@ from collm_nas.core.cache import cache_dir
 from collm_nas.core.problem import EvaluationFailed, Metrics
 from collm_nas.core.ranges import Text, Workers
 from collm_nas.data.base import ImageData, Split
-from collm_nas.data.pixels import PixelFormat, pixel_format
+from collm_nas.data.pixels import pixel_format
 from collm_nas.data.view import RandomView
 from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.evaluator.images import ProtocolImages
-from collm_nas.evaluator.inherit import BATCH, Images, calibrated_subnet, measure
+from collm_nas.evaluator.inherit import BATCH, inherited_accuracy
 from collm_nas.evaluator.protocol import PROTOCOLS, Changes, Protocol, ProtocolName, protocol
 from collm_nas.evaluator.shared import SharedResults
 from collm_nas.evaluator.worker import Worker, WorkerDied
@@ -146,36 +146,25 @@ class Measurement:
         torch.set_num_threads(1)
         torch.backends.cudnn.deterministic = True
         supernet = load_supernet(self.weights.path, self.weights.space).eval().to(self.device)
-        pixels = pixel_format(self.weights.pixels)
-        return partial(self._measure, supernet, pixels, cache(self.images_of), threads)
+        return partial(self._measure, supernet, threads)
 
-    def images_of(self, size: int, workers: int = 1) -> tuple[Images, Images]:
-        """Return the images to rank and to calibrate with; `workers` decode what is missing."""
-        ranking = self.images.ranking(size, workers)
-        return ranking, self.images.calibration(size, workers) if self.calibrates else ranking
+    def decode(self, size: int, threads: int) -> None:
+        """Decode the images of this size, so that worker processes only map them."""
+        self.images.ranking(size, threads)
+        if self.calibrates:
+            self.images.calibration(size, threads)
 
     @property
     def calibrates(self) -> bool:
         """Tell whether there are batch norms to calibrate."""
         return self.weights.normalised and self.images.protocol.bn != "none"
 
-    def _measure(
-        self,
-        supernet: Supernet,
-        pixels: PixelFormat,
-        images_of: Callable[[int], tuple[Images, Images]],
-        threads: int,
-        arch: Architecture,
-    ) -> Metrics:
-        protocol = self.images.protocol
-        ranking, calibration = images_of(self.weights.space.resolution(arch))
+    def _measure(self, supernet: Supernet, threads: int, arch: Architecture) -> Metrics:
+        size = self.weights.space.resolution(arch)
         try:
-            subnet = calibrated_subnet(supernet, arch, protocol, pixels, calibration, threads)
-            found = measure(subnet, ranking, pixels, protocol.precision, threads)
+            return inherited_accuracy(supernet, arch, size, self.images, threads)
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise EvaluationFailed(f"not enough memory: {error}") from error
-        objective = protocol.objective
-        return {objective: found.top1, objective.replace("accuracy", "top5"): found.top5}
 
 
 @checked
@@ -217,7 +206,6 @@ class SupernetEvaluator:
         self.cautions = self.measurement.cautions
         self._shared = self.measurement.shared_results()
         self._cores = len(os.sched_getaffinity(0))
-        self._decode = cache(partial(self.measurement.images_of, workers=self._cores))
         self._free: LifoQueue[Worker[Architecture, Metrics]] = LifoQueue()
         for index in reversed(range(workers)):
             self._free.put(Worker(self._make(index, workers)))
@@ -227,7 +215,7 @@ class SupernetEvaluator:
         resolution = self._space.resolution(arch)
         if (known := self._shared.find(arch, resolution)) is not None:
             return known
-        self._decode(resolution)
+        self.measurement.decode(resolution, self._cores)
         worker = self._free.get()
         try:
             metrics = _ask(worker, arch)

@@ -15,10 +15,8 @@ from torch import nn
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import Journal, cut
 from collm_nas.core.problem import EvaluationFailed
-from collm_nas.data.pixels import PixelFormat
-from collm_nas.evaluator.batchnorm import batch_norms
 from collm_nas.evaluator.images import ProtocolImages
-from collm_nas.evaluator.inherit import calibrated_subnet, measure
+from collm_nas.evaluator.inherit import inherited_accuracy
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.supernet import Supernet
 from collm_nas.training.module import SupernetTraining
@@ -46,7 +44,6 @@ class Anchors:
     Args:
         archs: the subnets by name.
         images: of the protocol.
-        pixels: how the network wants its images.
         doubt: says of accuracies in percent, of so many images, that guessing could have reached
             them; empty if not.
     """
@@ -54,23 +51,16 @@ class Anchors:
     space: SearchSpace
     archs: Mapping[str, Architecture]
     images: ProtocolImages
-    pixels: PixelFormat
     doubt: Callable[[Iterable[float], int], str]
 
     def accuracy(self, network: nn.Module, arch: Architecture) -> float:
         """Return the top-1 accuracy in percent; 0 if the network computes no finite numbers."""
-        size, protocol = self.space.resolution(arch), self.images.protocol
-        ranking = self.images.ranking(size)
-        calibrates = protocol.bn != "none" and batch_norms(network)
-        calibration = self.images.calibration(size) if calibrates else ranking
-        threads = torch.get_num_threads()
+        supernet, size = cast(Supernet, network), self.space.resolution(arch)
         try:
-            subnet = calibrated_subnet(
-                cast(Supernet, network), arch, protocol, self.pixels, calibration, threads
-            )
-            return measure(subnet, ranking, self.pixels, protocol.precision, threads).top1
+            found = inherited_accuracy(supernet, arch, size, self.images, torch.get_num_threads())
         except EvaluationFailed:
             return 0.0
+        return found[self.images.protocol.objective]
 
 
 class Validation(L.Callback):

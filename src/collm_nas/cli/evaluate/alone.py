@@ -198,7 +198,7 @@ def _anchors(
     pixels = pixel_format(recipe.pixels)
     images = ProtocolImages.of(chosen, data, cache_dir() / "images", pixels, None)
     doubt = partial(near_chance, classes=len(data.classes))
-    return Anchors(one, {"network": one.arch}, images, pixels, doubt)
+    return Anchors(one, {"network": one.arch}, images, doubt)
 
 
 def _own(cfg: DictConfig, seed: int, start: Bench | None) -> DictConfig:

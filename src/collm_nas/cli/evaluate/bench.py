@@ -19,7 +19,7 @@ from collm_nas.data.base import ImageData, SplitName
 from collm_nas.data.pixels import PixelFormat, pixel_format
 from collm_nas.data.view import View
 from collm_nas.evaluator.images import ProtocolImages
-from collm_nas.evaluator.inherit import calibrated_subnet, measure
+from collm_nas.evaluator.inherit import calibrated_subnet, inherited_accuracy
 from collm_nas.evaluator.protocol import METRICS, Protocol
 from collm_nas.evaluator.supernet import Measurement, SupernetEvaluator, seen_in_training
 from collm_nas.spaces.base import SearchSpace
@@ -82,29 +82,18 @@ class Bench:
     def accuracy(self, arch: Architecture, split: SplitName, **changes: Any) -> Metrics:
         """Return e.g. `{"test_accuracy": 71.2, "test_top5": 90.1}`, in percent."""
         how = self.on(split, **changes)
-        shared, resolution = how.shared_results(), self._size(arch)
-        if (known := shared.find(arch, resolution)) is not None:
+        shared, size = how.shared_results(), self._size(arch)
+        if (known := shared.find(arch, size)) is not None:
             return known
-        found = self.measured(self.subnet(arch, **changes), arch, split)
-        shared.store(arch, resolution, found)
+        threads = _one_thread_each()
+        found = inherited_accuracy(self.supernet, arch, size, how.images, threads)
+        shared.store(arch, size, found)
         return found
 
-    def measured(self, subnet: nn.Module, arch: Architecture, split: SplitName) -> Metrics:
-        """Measure a network of the resolution of `arch`, whatever its weights."""
-        images = self.on(split).images.ranking(self._size(arch), _cores())
-        found = measure(subnet, images, self.pixels, self.protocol.precision, _one_thread_each())
-        return {f"{METRICS[split]}_accuracy": found.top1, f"{METRICS[split]}_top5": found.top5}
-
-    def subnet(self, arch: Architecture, **changes: Any) -> nn.Module:
+    def subnet(self, arch: Architecture) -> nn.Module:
         """Return `arch` with inherited weights: batch norms calibrated and folded."""
-        images = self.on(self.protocol.ranking, **changes).images
-        size = self._size(arch)
-        split = images.calibration if self.measurement.calibrates else images.ranking
-        calibration = split(size, _cores())
-        threads = _one_thread_each()
-        return calibrated_subnet(
-            self.supernet, arch, images.protocol, self.pixels, calibration, threads
-        )
+        images, threads = self.measurement.images, _one_thread_each()
+        return calibrated_subnet(self.supernet, arch, self._size(arch), images, threads)
 
     def view(self, arch: Architecture) -> View:
         """Return how evaluation looks at images for `arch`."""
@@ -154,11 +143,7 @@ def build_bench(cfg: DictConfig, space: SearchSpace, supernet: str | None = None
     return Bench(evaluator.measurement, build(cfg.data))
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
 def _one_thread_each() -> int:
     """Return how many batches are computed at a time, each by one thread; see `in_order`."""
     torch.set_num_threads(1)
-    return _cores()
+    return len(os.sched_getaffinity(0))
