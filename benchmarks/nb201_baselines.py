@@ -34,9 +34,9 @@ from collm_nas.config.run import build  # noqa: E402
 from collm_nas.core.archive import Archive  # noqa: E402
 from collm_nas.core.problem import Problem  # noqa: E402
 from collm_nas.core.search import Budget, run_search  # noqa: E402
-from collm_nas.evaluator.sealed import SealedTest  # noqa: E402
-from collm_nas.evaluator.tabular import TabularEvaluator  # noqa: E402
+from collm_nas.evaluator.table import TabularEvaluator  # noqa: E402
 from collm_nas.hardware.closed_form import ClosedForm  # noqa: E402
+from collm_nas.spaces.benchmark import Table, read_table  # noqa: E402
 from collm_nas.spaces.nasbench201.space import NASBench201  # noqa: E402
 
 TABLE = Path(os.environ.get("COLLM_SHARED", ROOT.parent / "shared")) / "data/nasbench201.csv.xz"
@@ -70,11 +70,11 @@ class Outcome:
 
 
 @cache
-def load(dataset: str) -> tuple[Problem, TabularEvaluator, SealedTest]:
+def load(dataset: str) -> tuple[Problem, TabularEvaluator, Table]:
     space = NASBench201(dataset)
     evaluator = TabularEvaluator(space, str(TABLE))
     problem = Problem(space, ClosedForm(space), objective=evaluator.objective)
-    return problem, evaluator, SealedTest(space, str(TABLE))
+    return problem, evaluator, read_table(space, "test", TABLE)
 
 
 def search(strategy: str, dataset: str, evaluations: int, seed: int) -> Outcome:
@@ -92,8 +92,8 @@ def search(strategy: str, dataset: str, evaluations: int, seed: int) -> Outcome:
     assert best.arch is not None
     return Outcome(
         archive.score(best),
-        sealed.test_accuracy(best.arch),
-        evaluator.standing(best.arch).regret,
+        sealed.accuracy(best.arch),
+        evaluator.rank(best.arch).regret,
         len(archive.evaluated()),
         seconds,
         cpu,

@@ -26,7 +26,7 @@ from hydra import compose, initialize_config_dir  # noqa: E402
 from collm_nas.cli import session  # noqa: E402
 from collm_nas.core.archive import Archive, Record, Round  # noqa: E402
 from collm_nas.core.problem import Problem  # noqa: E402
-from collm_nas.evaluator.tabular import TabularEvaluator  # noqa: E402
+from collm_nas.evaluator.table import TabularEvaluator  # noqa: E402
 from collm_nas.report import pareto  # noqa: E402
 from collm_nas.spaces.nasbench201.space import NASBench201  # noqa: E402
 from collm_nas.spaces.nasbench201.table_costs import TableCosts  # noqa: E402

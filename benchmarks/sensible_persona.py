@@ -21,10 +21,10 @@ from collm_nas.core.archive import Archive
 from collm_nas.core.problem import Problem
 from collm_nas.core.search import Budget, run_search
 from collm_nas.core.strategy import SearchStrategy
-from collm_nas.evaluator.sealed import SealedTest
-from collm_nas.evaluator.tabular import TabularEvaluator
+from collm_nas.evaluator.table import TabularEvaluator
 from collm_nas.fake_llm.scripted import ScriptedChat
 from collm_nas.hardware.closed_form import ClosedForm
+from collm_nas.spaces.benchmark import read_table
 from collm_nas.spaces.nasbench201.space import NASBench201
 from collm_nas.strategy.collm import CoLLM
 from collm_nas.strategy.iid_llm import IIDLLM
@@ -62,14 +62,14 @@ def main() -> int:
     for dataset, promised in PROMISED.items():
         space = NASBench201(dataset)
         problem = Problem(space, ClosedForm(space))
-        evaluator, sealed = TabularEvaluator(space), SealedTest(space, table)
+        evaluator, sealed = TabularEvaluator(space), read_table(space, "test", table)
         for name in strategies(problem, 0):
             archives = [
                 search(problem, evaluator, strategies(problem, seed)[name]) for seed in range(SEEDS)
             ]
             best = [record for archive in archives if (record := archive.best())]
             valid = [record.metrics[problem.objective] for record in best]
-            test = [sealed.test_accuracy(record.arch) for record in best if record.arch]
+            test = [sealed.accuracy(record.arch) for record in best if record.arch]
             rounds = statistics.mean(len(archive.rounds) for archive in archives)
             print(
                 f"{dataset}, {name}: test {told(test)}, validation {told(valid)}, "

@@ -25,7 +25,7 @@ import json, resource, sys, time
 sys.path.insert(0, sys.argv[2])
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB on Linux
 memory, start = peak(), time.perf_counter()
-from collm_nas.evaluator.tabular import TabularEvaluator
+from collm_nas.evaluator.table import TabularEvaluator
 from collm_nas.spaces.nasbench201.space import NASBench201
 imported = time.perf_counter()
 evaluator = TabularEvaluator(NASBench201(), sys.argv[1] or None)
@@ -34,11 +34,11 @@ arch = NASBench201().decode({"cell": "|none~0|+|none~0|none~1|+|none~0|none~1|no
 for _ in range(10_000):
     evaluator.evaluate(arch)
 looked_up = time.perf_counter()
-evaluator.standing(arch)
+evaluator.rank(arch)
 ranked = time.perf_counter()
 print(json.dumps({
     "import_s": imported - start, "load_s": loaded - imported, "growth_mb": peak() - memory,
-    "look_up_us": (looked_up - loaded) * 100, "standing_ms": (ranked - looked_up) * 1000,
+    "look_up_us": (looked_up - loaded) * 100, "rank_ms": (ranked - looked_up) * 1000,
 }))
 """
 

@@ -16,7 +16,7 @@ from annotated_types import Ge, Le, MinLen
 from collm_nas.core.arguments import checked, key_of, node_problems, problems
 from collm_nas.core.ranges import Count, MaybeInfinite, Share, Text
 from collm_nas.core.search import Budget
-from collm_nas.evaluator.tabular import TabularEvaluator
+from collm_nas.evaluator.table import TabularEvaluator
 from collm_nas.llm.ledger import Caps
 from collm_nas.llm.openai import OpenAIChat
 from collm_nas.spaces.mobilenet.space import MobileNet

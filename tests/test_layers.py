@@ -34,7 +34,7 @@ MAY_IMPORT = {  # room -> the rooms, or single modules, that it knows
         *("core", "config", "data", "spaces", "prompting", "llm", "fake_llm", "strategy"),
         *("evaluator", "hardware", "training", "export", "logger", "report"),
     },
-    "notebook": {"core", "evaluator.cached"},
+    "notebook": {"core", "evaluator.cache"},
     "__init__": {"core", "export", "notebook"},
 }
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)

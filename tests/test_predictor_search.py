@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collm_nas.cli import session
-from collm_nas.evaluator.predictor_file import read
+from collm_nas.evaluator.predictor.file import read
 from tests.conftest import SHARED, load
 
 DATA = SHARED / "data" / "ofa_mbv3"

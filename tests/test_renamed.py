@@ -25,6 +25,9 @@ from tests.conftest import ROOT, load
         "collm_nas.recipe.sampling.Uniform",
         "collm_nas.llm.scripted.ScriptedChat",
         "collm_nas.strategy.collm.CoLLM",
+        "collm_nas.evaluator.tabular.TabularEvaluator",
+        "collm_nas.evaluator.predictor.PredictorEvaluator",
+        "collm_nas.evaluator.predictor.evaluator.PredictorEvaluator",
     ],
 )
 def test_an_old_name_leads_to_the_class(old):
@@ -40,6 +43,13 @@ def test_every_target_in_a_config_is_translated():
     old = {"recipe": {"phases": [{"_target_": "collm_nas.recipe.base.Phase", "name": "a"}]}}
     new = {"recipe": {"phases": [{"_target_": "collm_nas.training.recipe.Phase", "name": "a"}]}}
     assert with_current_names(old) == new
+
+
+def test_a_run_that_selected_on_test_says_so_by_its_split():
+    old = "collm_nas.evaluator.tabular_select_on_test.SelectOnTestEvaluator"
+    found = with_current_names({"_target_": old, "table": "x", "partial": False})
+    now = load("search", "evaluator=tabular_select_on_test", "evaluator.table=x").evaluator
+    assert found == now
 
 
 def test_channels_that_an_older_recipe_sorts_are_a_preparation():
@@ -125,6 +135,11 @@ def test_older_files_of_a_user_go_on_working():
     assert "asking" not in today.strategy
     assert "names" not in today.searchspace
     assert composed(load("search")) == load("search")
+
+
+def test_older_files_of_a_user_may_name_older_classes():
+    cfg = load("search", "evaluator._target_=collm_nas.evaluator.tabular.TabularEvaluator")
+    assert composed(cfg) == load("search")
 
 
 def test_spaces_and_strategies_of_others_keep_their_settings():

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from collm_nas.cli import session
 from collm_nas.cli.settings import SearchSettings, check
 from collm_nas.config.run import Stopped, UserError
-from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.evaluator.cache import CachedEvaluator
 from collm_nas.fake_llm.server import serve
 from collm_nas.prompting.dialect import dialect_of
 from collm_nas.report.errors import FRUITLESS, STOPPED, WRONG_INPUT, told_plainly

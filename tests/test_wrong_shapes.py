@@ -20,7 +20,7 @@ from collm_nas.cli.evaluate.candidates import _trainings
 from collm_nas.cli.evaluate.subject import find_subject
 from collm_nas.cli.settings import SearchSettings, check
 from collm_nas.config.run import UserError
-from collm_nas.evaluator.measured import read_run as read_measured
+from collm_nas.evaluator.predictor.measured import read_run as read_measured
 from collm_nas.report.comparison import compare, print_comparison
 from collm_nas.report.evaluations import keep
 from collm_nas.report.gathering import gather

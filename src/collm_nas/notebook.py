@@ -10,7 +10,7 @@ from collm_nas.core.archive import Archive
 from collm_nas.core.problem import Evaluator, Problem
 from collm_nas.core.search import Budget, ConstraintMode, run_search
 from collm_nas.core.strategy import SearchStrategy
-from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.evaluator.cache import CachedEvaluator
 
 
 def search(

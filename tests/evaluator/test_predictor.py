@@ -16,10 +16,10 @@ from safetensors.numpy import save_file
 from scipy.stats import kendalltau, spearmanr
 
 from collm_nas.core.architecture import Architecture
-from collm_nas.evaluator import predictor_file
-from collm_nas.evaluator.measured import read_table
-from collm_nas.evaluator.predictor import PredictorEvaluator
-from collm_nas.evaluator.predictor_file import Meaning, Predictor, WrongPredictor, read, save
+from collm_nas.evaluator.predictor import file as predictor_file
+from collm_nas.evaluator.predictor.evaluator import PredictorEvaluator
+from collm_nas.evaluator.predictor.file import Meaning, Predictor, WrongPredictor, read, save
+from collm_nas.evaluator.predictor.measured import read_table
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.mobilenet.space import MobileNet
 from tests.conftest import SHARED

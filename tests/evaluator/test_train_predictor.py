@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from collm_nas.cli import session
-from collm_nas.evaluator import predictor_file
-from collm_nas.evaluator.measured import Measured, read_run, read_table
-from collm_nas.evaluator.predictor import PredictorEvaluator
-from collm_nas.evaluator.train_predictor import main, train
+from collm_nas.evaluator.predictor import file as predictor_file
+from collm_nas.evaluator.predictor.evaluator import PredictorEvaluator
+from collm_nas.evaluator.predictor.measured import Measured, read_run, read_table
+from collm_nas.evaluator.predictor.train import main, train
 from collm_nas.spaces.mobilenet.space import MobileNet
 from tests.conftest import SHARED, search_config
 from tests.strategy.toy import Staircase, WiderIsBetter

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from collm_nas.evaluator.worker import Worker, WorkerDied
+from collm_nas.evaluator.pool import Worker, WorkerDied
 from tests.conftest import ROOT
 
 

@@ -16,7 +16,7 @@ from collm_nas.core.architecture import Architecture, InvalidArchitecture
 from collm_nas.core.archive import Archive
 from collm_nas.core.problem import Problem
 from collm_nas.core.search import Budget, run_search
-from collm_nas.evaluator.tabular import TabularEvaluator
+from collm_nas.evaluator.table import TabularEvaluator
 from collm_nas.fake_llm.faults import FAULTY
 from collm_nas.fake_llm.registry import PERSONAS
 from collm_nas.fake_llm.scripted import ScriptedChat

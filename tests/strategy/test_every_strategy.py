@@ -18,7 +18,7 @@ from collm_nas.core.archive import Archive
 from collm_nas.core.problem import EvaluationFailed, Limit, Metrics, Problem
 from collm_nas.core.search import Budget, run_search
 from collm_nas.core.strategy import SearchStrategy
-from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.evaluator.cache import CachedEvaluator
 from tests.conftest import ToyWorld, load, options
 from tests.strategy.toy import Staircase, WiderIsBetter, staircase
 

@@ -26,7 +26,7 @@ from collm_nas.core.archive import Archive
 from collm_nas.core.printable import one_line, say
 from collm_nas.core.problem import Metrics
 from collm_nas.core.search import Budget, run_search
-from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.evaluator.cache import CachedEvaluator
 from collm_nas.fake_llm.scripted import ScriptedChat
 from collm_nas.llm.base import Usage
 from collm_nas.llm.counting import estimated_tokens

@@ -38,7 +38,7 @@ from collm_nas.core.problem import (
 from collm_nas.core.search import Budget, run_search
 from collm_nas.core.strategy import SearchStrategy
 from collm_nas.data.base import BrokenImage, DataUnavailable
-from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.evaluator.cache import CachedEvaluator
 from collm_nas.llm.base import CapReached, ChatModel, ContextFull, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger
 from collm_nas.logger.base import SearchLogger, snapshots
@@ -106,7 +106,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
                 "LLM": totals.seconds,
                 "evaluation": parts.evaluator.seconds,
             },
-            standing=_standing(evaluator, parts.archive),
+            rank=_rank(evaluator, parts.archive),
             counted=evaluator if isinstance(evaluator, CountsImages) else None,
             cautions=cautions,
         )
@@ -299,13 +299,13 @@ def _check_wall_time(cap: float | None, seconds: float) -> None:
         raise CapReached(f"caps.wall_seconds is reached: {seconds:.0f} of {cap:g} seconds are over")
 
 
-def _standing(evaluator: Evaluator, archive: Archive) -> dict[str, float]:
+def _rank(evaluator: Evaluator, archive: Archive) -> dict[str, float]:
     """Compare the best with all architectures, where a benchmark knows them all."""
     ranking = ranked(archive.records(), archive.objective)
     if not ranking or not isinstance(evaluator, Benchmark):
         return {}
     assert ranking[0].arch is not None
-    return asdict(evaluator.standing(ranking[0].arch))
+    return asdict(evaluator.rank(ranking[0].arch))
 
 
 def _report(run_dir: Path, result: dict[str, Any], parts: Parts, extent: str) -> None:

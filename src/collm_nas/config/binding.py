@@ -139,7 +139,7 @@ def stored(path: Path, needed: Sequence[str] = ()) -> DictConfig:
 def composed(cfg: DictConfig) -> DictConfig:
     """Return a config that was composed with older files of a user's in today's shape."""
     raw = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=False))
-    today = with_current_settings(raw)
+    today = with_current_names(with_current_settings(raw))
     return cfg if today == raw else OmegaConf.create(today, flags={"struct": True})
 
 

@@ -24,8 +24,12 @@ MOVED = {
     "hardware.table.": "spaces.nasbench201.table_costs.",
     "hardware.ofa_lookup.": "spaces.mobilenet.ofa_lookup.",
     "llm.scripted.": "fake_llm.scripted.",
+    "evaluator.tabular_select_on_test.SelectOnTestEvaluator": "evaluator.table.TabularEvaluator",
+    "evaluator.tabular.": "evaluator.table.",
+    "evaluator.predictor.PredictorEvaluator": "evaluator.predictor.evaluator.PredictorEvaluator",
 }  # without `collm_nas.`; the first that a name begins with counts
 
+SELECT_ON_TEST = "collm_nas.evaluator.tabular_select_on_test.SelectOnTestEvaluator"
 SORT_CHANNELS = "collm_nas.spaces.mobilenet.supernet.SortChannels"
 PROMPTING = {  # setting of `prompting` -> where it stood before there was that; the later counts
     "prompts": ("llm.asking.prompts", "strategy.prompts"),
@@ -62,6 +66,8 @@ def current_name(target: str) -> str:
 def with_current_names(node: Any) -> Any:
     """Return a node of a config as it is written today, with every `_target_` in it."""
     if isinstance(node, Mapping):
+        if node.get("_target_") == SELECT_ON_TEST:  # a class, before it was a setting
+            node = {**node, "split": "test"}
         if "sort_channels" in node:  # of a phase of a recipe, before `prepare`
             sort = {"_target_": SORT_CHANNELS, "expansions": node["sort_channels"]}
             kept = {key: value for key, value in node.items() if key != "sort_channels"}

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from collm_nas.evaluator.parallel import in_order
+from collm_nas.evaluator.pool import in_order
 
 Estimator = Literal["exact", "ema"]
 

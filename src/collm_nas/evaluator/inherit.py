@@ -12,7 +12,7 @@ from collm_nas.core.problem import EvaluationFailed, Metrics
 from collm_nas.data.pixels import PixelFormat
 from collm_nas.evaluator.batchnorm import batch_norms, fold_batch_norms, recalibrate
 from collm_nas.evaluator.images import Images, ProtocolImages
-from collm_nas.evaluator.parallel import in_order
+from collm_nas.evaluator.pool import in_order
 from collm_nas.evaluator.protocol import Precision
 from collm_nas.evaluator.single_precision import ieee_single_precision
 from collm_nas.spaces.supernet import Supernet

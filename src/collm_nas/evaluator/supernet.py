@@ -25,11 +25,11 @@ from collm_nas.data.base import ImageData, Split
 from collm_nas.data.pixels import pixel_format
 from collm_nas.data.view import RandomView
 from collm_nas.evaluator.batchnorm import batch_norms
+from collm_nas.evaluator.cache import SharedResults
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.inherit import BATCH, inherited_accuracy
+from collm_nas.evaluator.pool import Worker, WorkerDied
 from collm_nas.evaluator.protocol import PROTOCOLS, Changes, Protocol, ProtocolName, protocol
-from collm_nas.evaluator.shared import SharedResults
-from collm_nas.evaluator.worker import Worker, WorkerDied
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.checkpoint import FORMAT, info_of, load_supernet, supernet_info
 from collm_nas.spaces.download import WeightsUnavailable, supernet_file
@@ -185,6 +185,8 @@ class SupernetEvaluator:
     Raises:
         CannotEvaluate: something is missing or does not fit; the message says all that is wrong.
     """
+
+    report_mode = "inherit"
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from collm_nas.core.archive import Archive, Record
 from collm_nas.core.files import Journal, read_json
-from collm_nas.evaluator.cached import EvaluationLine, measured
+from collm_nas.evaluator.cache import EvaluationLine, by_architecture
 from collm_nas.llm.ledger import CallLine
 
 RESULT = "result.json"
@@ -68,7 +68,7 @@ def check_files(directory: Path, result: Result | None, archive: Archive) -> lis
     evaluations = directory / "evaluations.jsonl"
     if evaluations.exists():
         journal = Journal(evaluations, EvaluationLine)
-        lost = archive.check(measured(journal.entries), evaluations)
+        lost = archive.check(by_architecture(journal.entries), evaluations)
         if len(lost) > journal.torn:
             journal.refuse(len(journal.entries), f"there is no line for {lost[0].arch}")
     if result is not None:

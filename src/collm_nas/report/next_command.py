@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 
 from omegaconf import DictConfig
 
@@ -32,12 +33,22 @@ def evaluation_of(cfg: DictConfig, run_dir: Path, table: str | None = None) -> s
         cfg: the settings of the search.
         table: one that has some; None: the one that was searched, if that is not the embedded one.
     """
-    evaluator = str(cfg.evaluator.get("_target_"))
-    if evaluator.startswith("collm_nas.evaluator.supernet."):
+    if report_mode(cfg) == "inherit":
         return next_command("evaluate.py", run=run_dir)
     if table := table or cfg.evaluator.get("table"):
         return next_command("evaluate.py", run=run_dir, table=table)
     return ""
+
+
+def report_mode(cfg: DictConfig) -> str:
+    """Return the mode of evaluate.py that reports on what a search found; empty if none does.
+
+    The class of its evaluator says so, by the attribute `report_mode`.
+    """
+    try:
+        return str(getattr(resolve_name(str(cfg.evaluator.get("_target_"))), "report_mode", ""))
+    except (ImportError, AttributeError, ValueError):
+        return ""  # building it says what is wrong
 
 
 def _written(value: object) -> str:

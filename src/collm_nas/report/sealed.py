@@ -8,10 +8,10 @@ from collections.abc import Callable
 from collm_nas.config.run import UserError
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.printable import say
-from collm_nas.evaluator.sealed import SealedTest
 from collm_nas.report.evaluations import keep
 from collm_nas.report.stored import StoredRun
 from collm_nas.spaces.base import SearchSpace
+from collm_nas.spaces.benchmark import read_table
 
 
 def test_accuracy(space: SearchSpace, table: str | None) -> Callable[[Architecture], float]:
@@ -21,7 +21,7 @@ def test_accuracy(space: SearchSpace, table: str | None) -> Callable[[Architectu
         UserError: the table has none.
     """
     try:
-        return SealedTest(space, table).test_accuracy
+        return read_table(space, "test", table).accuracy
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -29,7 +29,7 @@ def summarise(
     stopped: str,
     finished: bool,
     seconds: Mapping[str, float],
-    standing: Mapping[str, float],
+    rank: Mapping[str, float],
     counted: CountsImages | None = None,
     cautions: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def summarise(
         llm: the models as they must be named in every output; empty if there is none.
         protocol: how the candidates were evaluated.
         seconds: wall time by what it went to, of all visits.
-        standing: rank and regret among all architectures of a benchmark, if known.
+        rank: and regret, of the best among all architectures of a benchmark, if known.
         counted: the evaluator, if its accuracies were counted on images.
         cautions: what a reader of the numbers must know.
     """
@@ -51,7 +51,7 @@ def summarise(
             "key": problem.space.key(best.arch),
             "architecture": best.arch.to_json(),
             "metrics": dict(best.metrics),
-            **standing,
+            **rank,
         }
     return {
         "strategy": strategy,

@@ -27,8 +27,8 @@ class TableError(ValueError):
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where an architecture stands among all those of a table."""
+class Rank:
+    """The place of an architecture among all those of a table."""
 
     rank: int  # 1 is the best; equals share a rank
     of: int
@@ -38,9 +38,9 @@ class Standing:
 
 @runtime_checkable
 class Benchmark(Protocol):
-    """An evaluator that knows all architectures, so that it can tell where one stands."""
+    """An evaluator that knows all architectures, so that it can rank one among them."""
 
-    def standing(self, arch: Architecture) -> Standing:
+    def rank(self, arch: Architecture) -> Rank:
         """Compare `arch` with all the others by the accuracy that is looked up."""
 
 
@@ -71,7 +71,7 @@ class Table:
             raise EvaluationFailed(f"{self.source} has no {self.quantity} of {name}")
         return value
 
-    def standing(self, arch: Architecture) -> Standing:
+    def rank(self, arch: Architecture) -> Rank:
         """Compare `arch` with all the architectures that have a number.
 
         Raises:
@@ -80,7 +80,7 @@ class Table:
         accuracy = self.accuracy(arch)
         ranked = self._ascending
         better = len(ranked) - bisect_right(ranked, accuracy)
-        return Standing(better + 1, len(ranked), round(ranked[-1] - accuracy, 4), ranked[-1])
+        return Rank(better + 1, len(ranked), round(ranked[-1] - accuracy, 4), ranked[-1])
 
     @cached_property
     def _ascending(self) -> list[float]:

@@ -11,12 +11,11 @@ from omegaconf import DictConfig
 from collm_nas.config.run import UserError, build
 from collm_nas.core.problem import Evaluator
 from collm_nas.report import sealed
-from collm_nas.report.next_command import next_command
+from collm_nas.report.next_command import next_command, report_mode
 from collm_nas.report.stored import read_run
 from collm_nas.spaces.base import SearchSpace
 
 OF_A_SEARCH = ("searchspace", "supernet", "data", "experiment", "evaluator")  # keys of both
-TABULAR = "collm_nas.evaluator.tabular"  # modules of evaluators that look up a benchmark
 
 
 def run(cfg: DictConfig) -> None:
@@ -60,13 +59,12 @@ def next_step(cfg: DictConfig, typed: Sequence[str]) -> str:
 
 
 def mode_of(cfg: DictConfig) -> str:
-    """Return `cfg.mode`; without one, `table` for a search of a table, else `inherit`."""
+    """Return `cfg.mode`; without one, what reports on the run, else `inherit`."""
     if cfg.mode:
         return str(cfg.mode)
     if cfg.run is None or cfg.arch is not None:
         return "inherit"
-    target = str(read_run(Path(cfg.run)).config.evaluator._target_)
-    return "table" if target.startswith(TABULAR) else "inherit"
+    return report_mode(read_run(Path(cfg.run)).config) or "inherit"
 
 
 def _table(cfg: DictConfig) -> None:

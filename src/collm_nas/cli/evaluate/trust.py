@@ -19,7 +19,7 @@ from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import write_atomically
 from collm_nas.core.printable import say
 from collm_nas.core.problem import Evaluator
-from collm_nas.evaluator.cached import CachedEvaluator
+from collm_nas.evaluator.cache import CachedEvaluator
 from collm_nas.report.trust import Agreement, Calibration, Trust, agreement, draw, tau
 from collm_nas.report.uncertainty import LEVEL, near_chance
 from collm_nas.spaces.base import SearchSpace

@@ -1,4 +1,4 @@
-"""Remember evaluations on disk, so that a resumed search repeats none."""
+"""Evaluations on disk, so that none is repeated: those of a run, and those that all runs share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import NotRequired
 
+from filelock import FileLock
 from typing_extensions import TypedDict
 
 from collm_nas.core.architecture import Architecture, Value
@@ -50,7 +51,7 @@ class CachedEvaluator:
                 "Restore them to continue the run, or choose another directory: run_dir=…"
             )
         self.seconds = sum(e["seconds"] for e in entries)  # spent on evaluating, over all visits
-        self.known: dict[Architecture, Metrics] = measured(entries)
+        self.known: dict[Architecture, Metrics] = by_architecture(entries)
 
     def evaluate(self, arch: Architecture) -> Metrics:
         """See `Evaluator`.
@@ -91,6 +92,64 @@ class CachedEvaluator:
         return numbers
 
 
-def measured(entries: list[EvaluationLine]) -> dict[Architecture, Metrics]:
+def by_architecture(entries: list[EvaluationLine]) -> dict[Architecture, Metrics]:
     """Return the metrics of each architecture in `evaluations.jsonl`."""
     return {Architecture.of(e["arch"]): e["metrics"] for e in entries}
+
+
+class ResultLine(TypedDict):
+    """A result in the file."""
+
+    protocol: str
+    arch: dict[str, list[Value]]
+    resolution: NotRequired[int]  # lines of old that lack it are not believed
+    metrics: dict[str, float]
+
+
+class SharedResults:
+    """Results in a file that any number of processes read and extend.
+
+    They are told apart by the side of the images, too, in pixels, which not all architectures hold.
+
+    Args:
+        path: the file; its name says how the results were measured.
+        protocol: the same for readers, written into each line.
+
+    Raises:
+        CorruptFile: at the first use, if the file is damaged.
+    """
+
+    def __init__(self, path: Path, protocol: str) -> None:
+        self.path = path
+        self.protocol = protocol
+        self._lock = Lock()  # a file lock does not hold back other threads
+        self._known: dict[tuple[Architecture, int | None], Metrics] = {}
+        self._journal: Journal[ResultLine] | None = None
+
+    def find(self, arch: Architecture, resolution: int) -> Metrics | None:
+        """Return the result of `arch`, if some process has stored it."""
+        if (arch, resolution) not in self._known and self.path.exists():
+            with self._lock, FileLock(f"{self.path}.lock"):
+                self._read()
+        return self._known.get((arch, resolution))
+
+    def store(self, arch: Architecture, resolution: int, metrics: Metrics) -> None:
+        """Add the result of `arch` for all."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        line: ResultLine = {
+            "protocol": self.protocol,
+            "arch": arch.to_json(),
+            "resolution": resolution,
+            "metrics": dict(metrics),
+        }
+        with self._lock, FileLock(f"{self.path}.lock"):
+            self._read().append(line)
+
+    def _read(self) -> Journal[ResultLine]:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if self._journal is None or size != self._journal.size:
+            self._journal = Journal(self.path, ResultLine, of_run=False)
+            for entry in self._journal.entries:
+                place = (Architecture.of(entry["arch"]), entry.get("resolution"))
+                self._known[place] = entry["metrics"]
+        return self._journal

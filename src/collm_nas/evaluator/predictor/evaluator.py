@@ -14,8 +14,7 @@ from collm_nas.core.architecture import Architecture, Value
 from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Metrics
 from collm_nas.core.ranges import Text
-from collm_nas.evaluator import predictor_file
-from collm_nas.evaluator.predictor_file import OFA_SPACE, Meaning
+from collm_nas.evaluator.predictor.file import OFA_SPACE, Meaning, read
 from collm_nas.spaces.base import SearchSpace, Variable
 
 DIGITS = 6  # of a percentage; later ones depend on the machine's order of summation
@@ -27,7 +26,7 @@ class PredictorEvaluator:
 
     Args:
         space: the one that the predictor was trained for, of the same width; it may be narrower.
-        file: a predictor, see `predictor_file`.
+        file: a predictor, see `collm_nas.evaluator.predictor.file`.
         extrapolate: accept options of `space` that the training data did not have, beside others.
             The only option of a variable, such as the one resolution that is searched, is accepted
             anyway: it is the same for all, so that their order hardly suffers. `cautions` say so.
@@ -40,7 +39,7 @@ class PredictorEvaluator:
 
     def __init__(self, space: SearchSpace, file: Text, extrapolate: bool = False) -> None:
         path = Path(file).expanduser()
-        self.predictor = predictor_file.read(path)
+        self.predictor = read(path)
         self.protocol = f"predicted:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
         if problems := list(_misfits(self.predictor.meaning, space, extrapolate)):
             head = f"evaluator.file={file} does not fit the space:"

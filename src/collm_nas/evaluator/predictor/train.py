@@ -1,7 +1,7 @@
 """Train an accuracy predictor on measured subnets.
 
-    python -m collm_nas.evaluator.train_predictor RUN --output predictor.safetensors
-    python -m collm_nas.evaluator.train_predictor subnets.csv --output predictor.safetensors \\
+    python -m collm_nas.evaluator.predictor.train RUN --output predictor.safetensors
+    python -m collm_nas.evaluator.predictor.train subnets.csv --output predictor.safetensors \\
         --space mobilenet width=1.0 'resolutions=[128,160,192]'
 
 RUN is a directory of search.py; one with `strategy=random` measures subnets for this purpose, goes
@@ -22,8 +22,8 @@ import numpy as np
 from collm_nas.config.run import UserError
 from collm_nas.config.space import named_space
 from collm_nas.core.architecture import Value
-from collm_nas.evaluator.measured import Measured, read_run, read_table
-from collm_nas.evaluator.predictor_file import Meaning, Network, Predictor, save
+from collm_nas.evaluator.predictor.file import Meaning, Network, Predictor, save
+from collm_nas.evaluator.predictor.measured import Measured, read_run, read_table
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.encoding import gene_variables, one_hot, option_indices
 
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m collm_nas.evaluator.train_predictor",
+        prog="python -m collm_nas.evaluator.predictor.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -14,8 +14,8 @@ from collm_nas.config.binding import stored
 from collm_nas.config.run import build
 from collm_nas.core.architecture import Architecture, Value
 from collm_nas.core.files import Journal
-from collm_nas.evaluator.cached import EvaluationLine
-from collm_nas.evaluator.predictor_file import Array
+from collm_nas.evaluator.cache import EvaluationLine
+from collm_nas.evaluator.predictor.file import Array
 from collm_nas.spaces.base import SearchSpace, Variable
 
 REPORTED = 5  # problems of a table in one message

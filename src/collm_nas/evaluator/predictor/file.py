@@ -129,7 +129,7 @@ def read(path: Path) -> Predictor:
     raise WrongPredictor(
         f"{path} is no accuracy predictor of a known kind; it holds {_first(arrays)}. Known are "
         "acc_predictor.pth of the OFA tutorial, what ofa.nas saves, and what "
-        "collm_nas.evaluator.train_predictor writes"
+        "collm_nas.evaluator.predictor.train writes"
     )
 
 

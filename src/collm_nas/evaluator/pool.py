@@ -1,19 +1,50 @@
-"""A process that computes for this one, and may die without taking the search with it."""
+"""Who computes: threads that share the batches of a network, and processes that may die.
+
+A network that one batch after another goes through wastes cores on waiting, and sums that are
+split over threads depend on how many there are. Whole batches do neither: torch releases the
+interpreter while it computes, and each batch is computed by one thread. A process that is killed
+for its memory does not take the search with it.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
 import traceback
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 Make = Callable[[], Callable[[Task], Answer]]
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Iterator[Result]:
+    """Yield `function(item)` for all items, in their order; few items are held at a time.
+
+    With several threads, torch must be told to use one in each operation
+    (`torch.set_num_threads(1)`), or they get in each other's way.
+    """
+    if threads == 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 class WorkerDied(RuntimeError):
