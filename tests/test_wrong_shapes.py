@@ -136,7 +136,7 @@ def test_a_file_of_another_shape_is_told_in_words(name, finished, tmp_path):
 @pytest.mark.parametrize("name", ["config.yaml", "result.json", "evaluation.json"])
 def test_files_of_many_wrong_shapes_are_told_in_words(name, finished, tmp_path):
     every = texts(name, (finished / name).read_text())
-    tried = random.Random(f"{name}/slow").sample(every, min(len(every), 40))
+    tried = random.Random(f"{name}/slow").sample(every, min(len(every), 10))
     assert not tracebacks(finished, name, tried, tmp_path)
 
 
