@@ -17,10 +17,10 @@ import yaml
 from collm_nas.cli import session
 from collm_nas.cli.compose import recorded
 from collm_nas.cli.evaluate.candidates import _trainings
-from collm_nas.cli.evaluate.subject import find_subject
+from collm_nas.cli.evaluate.target import find_target
 from collm_nas.cli.settings import SearchSettings, check
 from collm_nas.config.run import UserError
-from collm_nas.evaluator.predictor.measured import read_run as read_measured
+from collm_nas.evaluator.predictor.measured import measured_by_run as read_measured
 from collm_nas.report.comparison import compare, print_comparison
 from collm_nas.report.evaluations import keep
 from collm_nas.report.gathering import gather
@@ -45,10 +45,10 @@ def replays(run: Path) -> None:
 
 
 def evaluates(run: Path) -> None:
-    subject = find_subject(load("evaluate", f"run={run}", "searchspace=nasbench201"))
-    assert subject.run is not None
-    subject.run.space().encode(subject.arch)
-    _trainings(subject)
+    target = find_target(load("evaluate", f"run={run}", "searchspace=nasbench201"))
+    assert target.run is not None
+    target.run.space().encode(target.arch)
+    _trainings(target)
     keep(run, ENTRY)
 
 

@@ -14,8 +14,8 @@ import torch
 
 from collm_nas.cli.evaluate import command
 from collm_nas.cli.evaluate.alone import train_alone
-from collm_nas.cli.evaluate.bench import build_bench
-from collm_nas.cli.evaluate.subject import find_subject
+from collm_nas.cli.evaluate.subnet_evaluator import build_subnet_evaluator
+from collm_nas.cli.evaluate.target import find_target
 from collm_nas.config.run import Stopped, UserError
 from collm_nas.data.digits import Digits
 from collm_nas.data.pixels import pixel_format
@@ -69,8 +69,8 @@ def test_retraining_tells_mean_and_spread_and_is_not_repeated(supernet, tmp_path
 def test_an_interrupted_training_ends_with_the_same_weights(supernet, tmp_path, monkeypatch):
     settings = [ARCH, *SHORT, "pace.checkpoint_every_steps=4"]
     cfg = asked(supernet, tmp_path, *settings)
-    subject = find_subject(cfg)
-    whole = train_alone(cfg, subject.space, subject.arch, tmp_path / "whole", 0)
+    target = find_target(cfg)
+    whole = train_alone(cfg, target.space, target.arch, tmp_path / "whole", 0)
     seen = Validation.on_train_batch_end
 
     def stop_once(self: Any, *args: Any) -> None:
@@ -81,8 +81,8 @@ def test_an_interrupted_training_ends_with_the_same_weights(supernet, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(Validation, "on_train_batch_end", stop_once)
         with pytest.raises(Stopped, match="same command continues"):
-            train_alone(cfg, subject.space, subject.arch, tmp_path / "part", 0)
-    resumed = train_alone(cfg, subject.space, subject.arch, tmp_path / "part", 0)
+            train_alone(cfg, target.space, target.arch, tmp_path / "part", 0)
+    resumed = train_alone(cfg, target.space, target.arch, tmp_path / "part", 0)
     one, other = (weights_of(b.measurement.weights.path) for b in (whole, resumed))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -95,8 +95,8 @@ def test_finetuning_begins_with_inherited_weights_and_ships(supernet, tmp_path):
     command.run(asked(supernet, tmp_path, "mode=finetune", "distill=true", *tiny))
     (entry,) = read(tmp_path / "evaluation.json")
     cfg = asked(supernet, tmp_path, ARCH)
-    subject = find_subject(cfg)
-    inherited = build_bench(cfg, subject.space).supernet.extract(subject.arch).state_dict()
+    target = find_target(cfg)
+    inherited = build_subnet_evaluator(cfg, target.space).supernet.extract(target.arch).state_dict()
     found = weights_of(entry["weights"][0])
     name = "first_conv.0.weight"
     torch.testing.assert_close(found[f"network.{name}"], inherited[name])
@@ -119,7 +119,7 @@ def test_one_network_is_measured_with_the_statistics_that_its_source_leaves(supe
     assert entry["protocol"] == "clean,bn=none"
     assert not any("val" in name for name in entry["metrics"]), "search_val was trained on"
     cfg = asked(supernet, tmp_path, ARCH)
-    one = OneNetwork(space_of("shufflenet_tiny"), find_subject(cfg).arch)
+    one = OneNetwork(space_of("shufflenet_tiny"), find_target(cfg).arch)
     stored = load_supernet(Path(entry["weights"][0]), one).eval()
     split = Digits().split("test")
     images = np.stack([View(32, 1.0).apply(split.read(i), i) for i in range(len(split))])
@@ -151,9 +151,9 @@ def test_what_cannot_be_trained_or_shipped_is_refused(settings, message, superne
 
 def test_other_settings_do_not_continue_a_training(supernet, tmp_path):
     cfg = asked(supernet, tmp_path, ARCH, *SHORT)
-    subject = find_subject(cfg)
+    target = find_target(cfg)
     (tmp_path / "config.yaml").write_text("searchspace: {_target_: x}\nseed: 7\nstart: random\n")
     (tmp_path / "phases" / "all").mkdir(parents=True)
     (tmp_path / "phases" / "all" / "last.ckpt").write_text("of that training")
     with pytest.raises(UserError, match="was started with other settings"):
-        train_alone(cfg, subject.space, subject.arch, tmp_path, 0)
+        train_alone(cfg, target.space, target.arch, tmp_path, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from collm_nas.cli.evaluate import candidates, command
 from collm_nas.cli.evaluate.candidates import choose
-from collm_nas.cli.evaluate.subject import find_subject
+from collm_nas.cli.evaluate.target import find_target
 from collm_nas.config.run import UserError
 from collm_nas.report.evaluations import keep
 from collm_nas.spaces.checkpoint import save_supernet
@@ -26,18 +26,18 @@ def trained(supernet, tmp_path, monkeypatch) -> Path:
     """Return a directory with files of trained weights; their accuracies are set by hand."""
     import torch
 
-    subject = find_subject(asked(supernet, tmp_path, ARCH))
-    one = OneNetwork(subject.space, subject.arch)
+    target = find_target(asked(supernet, tmp_path, ARCH))
+    one = OneNetwork(target.space, target.arch)
     for mode in ("retrain", "finetune"):
         torch.manual_seed(len(mode))
         path = tmp_path / f"{mode}.safetensors"
         save_supernet(path, Alone(one), one, {"pixels": "bgr_0_255"})
-        wire = subject.space.encode(subject.arch)
+        wire = target.space.encode(target.arch)
         keep(tmp_path, {"mode": mode, "architecture": wire, "seeds": [0], "weights": [str(path)]})
     found = candidates.candidates
 
-    def known(cfg, subject):
-        return [replace(c, accuracy=ACCURACIES[c.label]) for c in found(cfg, subject)]
+    def known(cfg, target):
+        return [replace(c, accuracy=ACCURACIES[c.label]) for c in found(cfg, target)]
 
     monkeypatch.setattr(candidates, "candidates", known)
     return tmp_path
@@ -58,7 +58,7 @@ def test_the_most_accurate_weights_ship_by_themselves(supernet, trained, capsys)
 
 def test_worse_weights_ship_only_on_request_and_with_a_caution(supernet, trained, capsys):
     cfg = asked(supernet, trained, ARCH, "mode=export", "weights=inherited")
-    chosen = choose(cfg, find_subject(cfg))
+    chosen = choose(cfg, find_target(cfg))
     told = capsys.readouterr().out
     assert chosen.label == "inherited"
     assert "CAUTION: finetune, seed 0 is more accurate" in told
@@ -68,11 +68,11 @@ def test_worse_weights_ship_only_on_request_and_with_a_caution(supernet, trained
 def test_weights_that_are_gone_are_named(supernet, trained, capsys):
     (trained / "finetune.safetensors").unlink()
     cfg = asked(supernet, trained, ARCH, "mode=export")
-    assert choose(cfg, find_subject(cfg)).label == "inherited"
+    assert choose(cfg, find_target(cfg)).label == "inherited"
     assert "finetune.safetensors is gone" in capsys.readouterr().out
     gone = asked(supernet, trained, ARCH, "mode=export", "weights=finetune")
     with pytest.raises(UserError, match="weights=finetune"):
-        choose(gone, find_subject(gone))
+        choose(gone, find_target(gone))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 from collm_nas.cli import session
 from collm_nas.cli.evaluate import command
-from collm_nas.cli.evaluate.bench import build_bench
-from collm_nas.cli.evaluate.subject import find_subject
+from collm_nas.cli.evaluate.subnet_evaluator import build_subnet_evaluator
+from collm_nas.cli.evaluate.target import find_target
 from collm_nas.config.run import UserError
 from collm_nas.report.evaluations import keep, read
 from collm_nas.spaces.published import all_published
@@ -87,12 +87,12 @@ def test_a_protocol_that_ranks_by_test_is_marked(supernet, tmp_path, capsys):
 
 
 def test_the_best_of_a_run_has_the_accuracy_that_the_search_saw(supernet, run, capsys):
-    bench_config = asked(supernet, run, f"run={run}", "evaluator.changes.images=50")
-    subject = find_subject(bench_config)
-    bench = build_bench(bench_config, subject.space)
-    assert subject.run is not None
-    best = subject.run.ranking()[0]
-    found = bench.accuracy(subject.arch, "search_val")
+    cfg = asked(supernet, run, f"run={run}", "evaluator.changes.images=50")
+    target = find_target(cfg)
+    evaluator = build_subnet_evaluator(cfg, target.space)
+    assert target.run is not None
+    best = target.run.ranking()[0]
+    found = evaluator.accuracy(target.arch, "search_val")
     assert found["val_accuracy"] == best.metrics["val_accuracy"]
 
 
@@ -104,17 +104,17 @@ def test_a_run_of_a_supernet_is_evaluated_with_inherited_weights_by_itself(super
 
 def test_a_published_name_is_looked_up_in_its_space():
     cfg = load("evaluate", "searchspace=shufflenet", "arch=spos_readme", *NAMES)
-    assert find_subject(cfg).arch["ops"][:4] == (2, 1, 0, 1)
+    assert find_target(cfg).arch["ops"][:4] == (2, 1, 0, 1)
     note10 = "searchspace.resolutions=[176]", "searchspace.width=1.0", "arch=ofa_note10_lat-11ms"
     cfg = load("evaluate", "searchspace=mobilenet", *note10, *NAMES)
-    assert find_subject(cfg).arch["r"] == (176,)
+    assert find_target(cfg).arch["r"] == (176,)
 
 
 @pytest.mark.parametrize("name", all_published())
 def test_every_published_name_is_at_home_where_it_says(name):
     settings = all_published()[name].words.split()
     cfg = load("evaluate", *settings, f"arch={name}", *NAMES)
-    assert find_subject(cfg).label == name
+    assert find_target(cfg).label == name
 
 
 def test_the_nine_of_the_paper_have_names():
@@ -128,13 +128,13 @@ def test_the_nine_of_the_paper_have_names():
     ids=["list", "mapping", "JSON", "JSON list"],
 )
 def test_an_architecture_can_be_written_by_hand(arch, supernet, tmp_path):
-    assert find_subject(asked(supernet, tmp_path, arch)).arch["ops"] == tuple(OPS)
+    assert find_target(asked(supernet, tmp_path, arch)).arch["ops"] == tuple(OPS)
 
 
 def test_a_cell_is_written_as_the_benchmark_does():
     cell = "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|"
     cfg = load("evaluate", "searchspace=nasbench201", f'arch="{cell}"', *NAMES)
-    assert find_subject(cfg).arch["op"][3] == "nor_conv_3x3"
+    assert find_target(cfg).arch["op"][3] == "nor_conv_3x3"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collm_nas.cli.evaluate.subject import find_subject
+from collm_nas.cli.evaluate.target import find_target
 from collm_nas.cli.evaluate.written import read_written
 from collm_nas.config.quoting import with_text_quoted
 from collm_nas.config.run import UserError
@@ -73,7 +73,7 @@ WRITTEN: list[tuple[str, str, Any]] = [
 def subject_of(space: str, typed: str) -> Any:
     """Read what is typed behind `arch=`, as evaluate.py does."""
     (argument,) = with_text_quoted([f"arch={typed}"], "arch")
-    found = find_subject(load("evaluate", f"searchspace={space}", argument))
+    found = find_target(load("evaluate", f"searchspace={space}", argument))
     return found.space, found.arch
 
 

@@ -12,7 +12,7 @@ import pytest
 from collm_nas.cli import session
 from collm_nas.evaluator.predictor import file as predictor_file
 from collm_nas.evaluator.predictor.evaluator import PredictorEvaluator
-from collm_nas.evaluator.predictor.measured import Measured, read_run, read_table
+from collm_nas.evaluator.predictor.measured import Measured, measured_by_run, measured_in_table
 from collm_nas.evaluator.predictor.train import main, train
 from collm_nas.spaces.mobilenet.space import MobileNet
 from tests.conftest import SHARED, search_config
@@ -93,7 +93,7 @@ class TestRuns:
         output = tmp_path / "predictor.safetensors"
         assert main([str(run), "--output", str(output)]) == 0
         assert "Kendall tau" in capsys.readouterr().out
-        space, data = read_run(run)
+        space, data = measured_by_run(run)
         evaluator = PredictorEvaluator(space, str(output))
         predicted = [evaluator.evaluate(a)["predicted_accuracy"] for a in data.archs]
         assert np.corrcoef(predicted, data.accuracies)[0, 1] > 0.7
@@ -117,7 +117,9 @@ class TestTables:
     @pytest.mark.parametrize("name", ["t.csv", "t.csv.xz"])
     def test_fractions_become_percent_and_inactive_genes_do_not_count(self, name, tmp_path):
         space = MobileNet(width=1.0)
-        data = read_table(table(tmp_path / name, row(), row(top1="0.5", ks="3 " * 20)), space)
+        data = measured_in_table(
+            table(tmp_path / name, row(), row(top1="0.5", ks="3 " * 20)), space
+        )
         first, second = data.archs
         assert first == second
         assert first["ks"][:8] == (3, 3, 0, 0) * 2
@@ -129,7 +131,7 @@ class TestTables:
             tmp_path / "t.csv", row(), row(r="128", d="2222"), row(top1="good"), row(ks="4" * 20)
         )
         with pytest.raises(ValueError) as refused:  # noqa: PT011
-            read_table(path, MobileNet(width=1.0))
+            measured_in_table(path, MobileNet(width=1.0))
         told = str(refused.value)
         assert "row 2: r may be 160, 176, 192, 208, 224, got '128'" in told
         assert "row 2: d must have 5 genes, got '2222'" in told
@@ -138,7 +140,7 @@ class TestTables:
 
     def test_a_missing_column_is_named(self, tmp_path):
         with pytest.raises(ValueError, match="the columns accuracy"):
-            read_table(table(tmp_path / "t.csv", row()), MobileNet(), "accuracy")
+            measured_in_table(table(tmp_path / "t.csv", row()), MobileNet(), "accuracy")
 
     def test_a_table_needs_its_space(self, tmp_path, capsys):
         source = str(table(tmp_path / "t.csv", row()))
@@ -152,7 +154,7 @@ class TestTables:
     def test_what_is_no_table_is_refused(self, tmp_path):
         (tmp_path / "t.csv.xz").write_bytes(b"no archive")
         with pytest.raises(ValueError, match="cannot be read as CSV"):
-            read_table(tmp_path / "t.csv.xz", MobileNet())
+            measured_in_table(tmp_path / "t.csv.xz", MobileNet())
 
     @pytest.mark.slow
     @pytest.mark.skipif(not TABLE.exists(), reason=f"{TABLE} is missing; see COLLM_SHARED")

@@ -6,7 +6,7 @@ import pytest
 
 from collm_nas.core.archive import Archive, Record, Round
 from collm_nas.report.ranking import alike, certainty, ranked
-from collm_nas.report.uncertainty import interval, near_chance, told_apart, written
+from collm_nas.report.uncertainty import distinguishable, interval, near_chance, written
 from collm_nas.spaces.nasbench201.space import NASBench201
 
 METRIC = "val_accuracy"
@@ -54,11 +54,11 @@ def test_an_accuracy_is_written_with_its_interval_where_images_were_counted():
 
 
 def test_accuracies_are_told_apart_by_enough_images():
-    assert not told_apart(95, 90, 120)
-    assert not told_apart(90, 95, 120), "whichever comes first"
-    assert told_apart(95, 80, 120)
-    assert told_apart(95, 90, 2000)
-    assert not told_apart(100, 100, 5)
+    assert not distinguishable(95, 90, 120)
+    assert not distinguishable(90, 95, 120), "whichever comes first"
+    assert distinguishable(95, 80, 120)
+    assert distinguishable(95, 90, 2000)
+    assert not distinguishable(100, 100, 5)
 
 
 def test_the_choice_names_what_it_could_as_well_have_been(space):

@@ -26,7 +26,7 @@ from collm_nas.strategy.gp import GaussianProcess, normal_scores
 from collm_nas.strategy.local_search import LocalSearch
 from collm_nas.strategy.regularized_evolution import RegularizedEvolution
 from collm_nas.strategy.reinforce import Reinforce
-from collm_nas.strategy.untried import untried
+from collm_nas.strategy.rejection_sampling import rejection_sample
 from tests.conftest import SHARED, ToyWorld, load
 from tests.strategy.toy import Staircase, WiderIsBetter, staircase
 
@@ -64,14 +64,16 @@ def tell(archive: Archive, *evaluated: tuple[Architecture, float], note: str = "
 class TestUntried:
     def test_a_draw_that_finds_nothing_new_is_replaced_by_samples(self, problem, archive):
         tell(archive, (cell("333333"), 90.0))
-        found = untried(problem, archive, random.Random(0), [lambda rng: cell("333333")] * 3)
+        found = rejection_sample(
+            problem, archive, random.Random(0), [lambda rng: cell("333333")] * 3
+        )
         assert len({*found, cell("333333")}) == 4
 
     def test_the_last_architecture_of_a_space_is_found(self, archive):
         *all_but_one, last = staircase(6).space.architectures()
         tell(archive, *((arch, 50.0) for arch in all_but_one))
         problem = staircase(6)
-        assert untried(problem, archive, random.Random(0), [problem.sample] * 2) == [last]
+        assert rejection_sample(problem, archive, random.Random(0), [problem.sample] * 2) == [last]
 
 
 class TestRegularizedEvolution:

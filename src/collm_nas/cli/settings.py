@@ -81,7 +81,7 @@ class TrustReport:
     """What a supernet report measures.
 
     Args:
-        subnets: from the cheapest to the dearest.
+        subnets: from the cheapest to the most expensive.
         calibration_images: numbers of images to try.
     """
 

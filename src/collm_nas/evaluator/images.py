@@ -82,7 +82,7 @@ class ProtocolImages:
             DataUnavailable: they are not there.
         """
         if protocol.ranking not in data.splits:  # of a paper, and these are other images
-            name = protocol.told(ranking="search_val")
+            name = protocol.name_with(ranking="search_val")
             protocol = replace(protocol, ranking="search_val", name=name)
         interpolation = protocol.interpolation or pixels.interpolation
         return cls(

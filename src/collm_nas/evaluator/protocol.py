@@ -85,7 +85,7 @@ class Protocol:
         content = json.dumps([settings, *map(str, context)], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
-    def told(self, **facts: object) -> str:
+    def name_with(self, **facts: object) -> str:
         """Return the name, with what was really done in the place of what was asked for."""
         base, *changes = self.name.split(",")
         known = dict(change.split("=", 1) for change in changes)

@@ -92,45 +92,45 @@ class Measurement:
             BATCH[kind],
             view=images.bn_view,
         )
-        return f"{protocol.told(**facts)}:{digest}"
+        return f"{protocol.name_with(**facts)}:{digest}"
 
     @property
     def cautions(self) -> tuple[str, ...]:
         """Say what a reader of these accuracies must know, in sentences."""
         protocol, split = self.images.protocol, self.images.ranking_split.name
         base = PROTOCOLS[protocol.name.partition(",")[0]]
-        told = []
+        found = []
         if self.seen == "training_images":
-            told.append(
+            found.append(
                 f"NOT HELD OUT: these weights were trained on the images of {split}, so that "
                 f"accuracies on them are too high and rank by memory, too. {_way_out(self)}"
             )
         elif self.seen:
-            told.append(
+            found.append(
                 f"PERHAPS NOT HELD OUT: the images of {split} are not those that were held out "
                 "when these weights were trained, and some may have been trained on (config keys: "
                 "data, supernet)"
             )
         if base.ranking not in (protocol.ranking, "search_val") and protocol.ranking != "test":
-            told.append(
+            found.append(
                 f"these images have no {base.ranking}, by which protocol {base.name} ranks: "
                 f"candidates are ranked by {split}"
             )
         given = protocol.interpolation, pixel_format(self.weights.pixels).interpolation
         if given[0] != given[1]:
-            told.append(f"images are scaled by {given[0]}; the weights are used to {given[1]}")
+            found.append(f"images are scaled by {given[0]}; the weights are used to {given[1]}")
         if protocol.pixels:
-            told.append(f"pixels are given as {protocol.pixels}, not as the weights are used to")
-        return tuple(told)
+            found.append(f"pixels are given as {protocol.pixels}, not as the weights are used to")
+        return tuple(found)
 
     @property
     def description(self) -> str:
         """Say what is really done: a split may hold fewer images than the protocol asks for."""
         images, protocol = self.images, self.images.protocol
-        ranking = _told(images.ranked_by, protocol.images, images.ranking_split)
+        ranking = _images_used(images.ranked_by, protocol.images, images.ranking_split)
         if not self.calibrates:
             return f"{ranking}; no batch norms"
-        calibration = _told(images.calibrated_with, protocol.bn_images, images.bn_split)
+        calibration = _images_used(images.calibrated_with, protocol.bn_images, images.bn_split)
         view = "random views, as in training" if images.bn_view else "centres"
         return f"{ranking}; batch norms: {protocol.bn} over {calibration} ({view})"
 
@@ -233,7 +233,7 @@ class SupernetEvaluator:
         return partial(replace(self.measurement, device=device).start, 1)
 
 
-def _told(used: int, asked: int | None, split: Split) -> str:
+def _images_used(used: int, asked: int | None, split: Split) -> str:
     few = f" ({asked:,} asked for)" if asked and asked > used else ""
     return f"{used:,} images of {split.name}{few}"
 

@@ -27,18 +27,18 @@ from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import write_atomically
 from collm_nas.hardware import engine
 from collm_nas.hardware.latency_table import LatencyTable, covering
-from collm_nas.hardware.timing import Pace, time_calls
+from collm_nas.hardware.timing import Repetitions, time_calls
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.supernet import Supernet
 
 
-def measure_blocks(space: SearchSpace, pace: Pace, device: str) -> dict[str, Any]:
+def measure_blocks(space: SearchSpace, repetitions: Repetitions, device: str) -> dict[str, Any]:
     """Return the medians in milliseconds: `blocks` by name, `fixed` by resolution."""
     supernet = engine.fresh_supernet(space)
     blocks: defaultdict[str, list[float]] = defaultdict(list)
     rests: defaultdict[str, list[float]] = defaultdict(list)
     for arch in covering(space):
-        whole, *parts = _time_parts(space, supernet, arch, pace, device)
+        whole, *parts = _time_parts(space, supernet, arch, repetitions, device)
         for name, ms in zip(space.block_names(arch), parts, strict=True):
             blocks[name].append(ms)
         rests[str(space.resolution(arch))].append(whole - sum(parts))
@@ -48,17 +48,19 @@ def measure_blocks(space: SearchSpace, pace: Pace, device: str) -> dict[str, Any
     }
 
 
-def errors(model: LatencyTable, networks: int, pace: Pace, device: str) -> dict[str, float]:
+def errors(
+    model: LatencyTable, networks: int, repetitions: Repetitions, device: str
+) -> dict[str, float]:
     """Compare the sums with random whole networks: MAPE in percent and Spearman's rho."""
     from scipy.stats import spearmanr
 
     rng, supernet = random.Random("errors"), engine.fresh_supernet(model.space)
     archs = [model.space.sample(rng) for _ in range(networks)]
-    told = [model.latency_ms(arch) for arch in archs]
+    predicted = [model.latency_ms(arch) for arch in archs]
     calls = [_whole(model.space, supernet, arch, device) for arch in archs]
-    found = [timing.median_ms for timing in time_calls(calls, pace)]
-    misses = (abs(t - f) / f for t, f in zip(told, found, strict=True))
-    rho = float(spearmanr(told, found).statistic)
+    found = [timing.median_ms for timing in time_calls(calls, repetitions)]
+    misses = (abs(t - f) / f for t, f in zip(predicted, found, strict=True))
+    rho = float(spearmanr(predicted, found).statistic)
     return {"mape_percent": 100 * fmean(misses), "spearman": rho, "networks": networks}
 
 
@@ -68,7 +70,11 @@ def _whole(space: SearchSpace, supernet: Supernet, arch: Architecture, device: s
 
 
 def _time_parts(
-    space: SearchSpace, supernet: Supernet, arch: Architecture, pace: Pace, device: str
+    space: SearchSpace,
+    supernet: Supernet,
+    arch: Architecture,
+    repetitions: Repetitions,
+    device: str,
 ) -> list[float]:
     """Time the network and each of its blocks, in turn."""
     side = space.resolution(arch)
@@ -77,7 +83,7 @@ def _time_parts(
     modules = supernet.blocks_of(subnet)
     inputs = _inputs(subnet, modules, images.to(device))
     calls = [engine.torch_call(m, x, device) for m, x in zip(modules, inputs, strict=True)]
-    return [timing.median_ms for timing in time_calls([whole, *calls], pace)]
+    return [timing.median_ms for timing in time_calls([whole, *calls], repetitions)]
 
 
 @torch.inference_mode()
@@ -95,8 +101,8 @@ def main() -> None:
     """Build the table, print its errors."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("table", type=Path, help="the file to write")
-    told = "an option of searchspace, then key=value …"
-    parser.add_argument("--space", nargs="+", required=True, help=told)
+    usage = "an option of searchspace, then key=value …"
+    parser.add_argument("--space", nargs="+", required=True, help=usage)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=9)
@@ -107,13 +113,15 @@ def main() -> None:
         space = named_space(option, settings)
     except UserError as error:
         parser.error(str(error))
-    pace = Pace(warmup=2, repeats=args.repeats, minimum_ms=2)
+    repetitions = Repetitions(warmup=2, repeats=args.repeats, minimum_ms=2)
     with engine.threads(args.cores):
-        table = measure_blocks(space, pace, args.device)
+        table = measure_blocks(space, repetitions, args.device)
         what = {"space": space.identity, "machine": engine.describe(args.device, "torch")}
         content = {**what, "cores": args.cores, "batch": 1, **table}
         write_atomically(args.table, json.dumps(content, indent=1))
-        found = errors(LatencyTable(space, str(args.table)), args.networks, pace, args.device)
+        found = errors(
+            LatencyTable(space, str(args.table)), args.networks, repetitions, args.device
+        )
     write_atomically(args.table, json.dumps({**content, "errors": found}, indent=1))
     print(f"{args.table}: {len(table['blocks'])} blocks of {space.identity}")
     print(", ".join(f"{name} {value:.4g}" for name, value in found.items()))

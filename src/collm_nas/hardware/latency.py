@@ -25,7 +25,7 @@ from collm_nas.core.cache import cache_dir
 from collm_nas.core.files import Journal
 from collm_nas.core.problem import Metrics
 from collm_nas.core.ranges import Text, Workers
-from collm_nas.hardware.timing import MinimumMs, Pace, Repeats, Timing, Warmup, time_calls
+from collm_nas.hardware.timing import MinimumMs, Repeats, Repetitions, Timing, Warmup, time_calls
 from collm_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class MeasuredLatency:
     Args:
         space: must have a supernet.
         engine, device, cores, batch: see `Setting`.
-        warmup, repeats, minimum_ms: see `Pace`.
+        warmup, repeats, minimum_ms: see `Repetitions`.
         cache: the folder of the files of measurements; `None`: in our cache.
 
     Raises:
@@ -100,7 +100,7 @@ class MeasuredLatency:
             raise ValueError(f"the search space {space.name} has no networks to measure")
         self.space = space
         self.setting = Setting(engine, device, cores, batch)
-        self.pace = Pace(warmup, repeats, minimum_ms)
+        self.repetitions = Repetitions(warmup, repeats, minimum_ms)
         self.folder = Path(cache).expanduser() if cache else cache_dir() / "latency"
         self.lock = threading.Lock()
         self.measured: _Measured | None = None
@@ -139,7 +139,7 @@ class MeasuredLatency:
             "machine": machine,
             "space": self.space.identity,
             **asdict(self.setting),
-            **asdict(self.pace),
+            **asdict(self.repetitions),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(_json(what).encode()).hexdigest()[:12]
@@ -158,7 +158,7 @@ class MeasuredLatency:
                 call = engine.torch_call(subnet, images, self.setting.device)
             else:
                 call = engine.onnxruntime_call(subnet, images, self.setting.cores)
-            return time_calls([call], self.pace)[0]
+            return time_calls([call], self.repetitions)[0]
 
 
 class _Measured:

@@ -19,7 +19,7 @@ MinimumMs = Annotated[float, Ge(0), Le(60_000)]
 
 @checked
 @dataclass(frozen=True)
-class Pace:
+class Repetitions:
     """How thoroughly is timed.
 
     Args:
@@ -45,23 +45,23 @@ class Timing:
     samples: int
 
 
-def time_calls(calls: Sequence[Callable[[], object]], pace: Pace) -> list[Timing]:
+def time_calls(calls: Sequence[Callable[[], object]], repetitions: Repetitions) -> list[Timing]:
     """Time some calls in turn, sample by sample, so that a slow moment hits all of them alike.
 
     A call must return when its work is done: on a GPU it has to wait for it.
     """
-    counts = [_calls_per_sample(call, pace) for call in calls]
+    counts = [_calls_per_sample(call, repetitions) for call in calls]
     samples: list[list[float]] = [[] for _ in calls]
-    for _ in range(pace.repeats):
+    for _ in range(repetitions.repeats):
         for call, count, found in zip(calls, counts, samples, strict=True):
             found.append(_ms(call, count) / count)
     return [_summary(found) for found in samples]
 
 
-def _calls_per_sample(call: Callable[[], object], pace: Pace) -> int:
-    for _ in range(pace.warmup):
+def _calls_per_sample(call: Callable[[], object], repetitions: Repetitions) -> int:
+    for _ in range(repetitions.warmup):
         call()
-    return max(1, round(pace.minimum_ms / max(_ms(call, 1), 1e-6)))
+    return max(1, round(repetitions.minimum_ms / max(_ms(call, 1), 1e-6)))
 
 
 def _ms(call: Callable[[], object], count: int) -> float:

@@ -26,12 +26,12 @@ def problem_of(run: StoredRun) -> Settings:
     keys = ["searchspace", "limits", "pareto"]
     if any(key.startswith(("limits.", "pareto.")) for key in run.settings):
         keys.append("hardware")
-    told = {k: v for k, v in run.settings.items() if _under(k, keys)}
+    settings = {k: v for k, v in run.settings.items() if _under(k, keys)}
     protocols = sorted({r.protocol for r in run.archive.evaluated()})
     return {
         "selected on": run.archive.objective,
         "protocol": " and ".join(protocols),
-        **{key: str(value) for key, value in told.items()},
+        **{key: str(value) for key, value in settings.items()},
     }
 
 
@@ -42,12 +42,12 @@ def arm_of(run: StoredRun) -> Settings:
     """
     solved = problem_of(run)
     keys = [k for k in run.settings if k not in solved and not SEED.fullmatch(k)]
-    told = {k: str(run.settings[k]) for k in keys}
+    settings = {k: str(run.settings[k]) for k in keys}
     strategy = OmegaConf.select(run.config, "choices.strategy") or run.settings["strategy._target_"]
     names = {STRATEGY: str(strategy), MODEL: run.llm}
     if run.replayed:
-        told = {k: v for k, v in told.items() if not _of_model(k)}
-    return {**names, **told}
+        settings = {k: v for k, v in settings.items() if not _of_model(k)}
+    return {**names, **settings}
 
 
 def seeds_of(run: StoredRun) -> Settings:

@@ -26,7 +26,7 @@ Test = Callable[[Architecture], float]
 
 
 @dataclass(frozen=True)
-class Row:
+class ArmSummary:
     """One arm of a comparison. Means are over the runs that found anything within the limits."""
 
     arm: Arm
@@ -40,15 +40,15 @@ class Row:
     apart: bool  # whether its mean can be told apart from that of the first arm
 
 
-def compare(found: Comparison, test_accuracy: Test | None = None) -> list[Row]:
+def compare(found: Comparison, test_accuracy: Test | None = None) -> list[ArmSummary]:
     """Compare the arms at the cut, best mean first."""
     at_cut = [(arm, arm.at(found.evaluations)) for arm in found.arms]
     at_cut.sort(key=lambda pair: -_mean(pair[1]) if _known(pair[1]) else float("inf"))
-    rows: list[Row] = []
+    rows: list[ArmSummary] = []
     for arm, values in at_cut:
         tests = _tests(arm, found.evaluations, test_accuracy)
         rows.append(
-            Row(
+            ArmSummary(
                 arm,
                 tuple(values),
                 _mean(values),
@@ -62,7 +62,7 @@ def compare(found: Comparison, test_accuracy: Test | None = None) -> list[Row]:
     return rows
 
 
-def print_comparison(found: Comparison, rows: Sequence[Row]) -> None:
+def print_comparison(found: Comparison, rows: Sequence[ArmSummary]) -> None:
     """Print the table of a comparison, and what it does and does not show."""
     from rich.console import Console
     from rich.table import Table
@@ -158,7 +158,7 @@ def _draw_arms(axes: Any, found: Comparison) -> None:
         axes.set_ylim(low - margin, high + margin)  # the first steps would flatten the rest
 
 
-def _meaning(found: Comparison, rows: Sequence[Row]) -> list[str]:
+def _meaning(found: Comparison, rows: Sequence[ArmSummary]) -> list[str]:
     lines = [one_line(found.cut)]
     if len(rows) > 1 and any(len(_known(row.values)) < 2 for row in rows):
         lines.append("An arm of one run says nothing of what its other seeds would give.")
@@ -172,7 +172,7 @@ def _meaning(found: Comparison, rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _runs(row: Row) -> str:
+def _runs(row: ArmSummary) -> str:
     notes = []
     if unfinished := sum(not run.finished for run in row.arm.runs):
         notes.append(f"{unfinished} unfinished")

@@ -184,8 +184,10 @@ def _cut(
     if not counted:
         return [], left_out
     why = _why(cut, shortest, have, evaluations)
-    told = tuple(Arm(label, tuple(mine)) for label, mine in counted.items())
-    return [Comparison(title, runs[0].archive.objective, cut, why, told, tuple(short))], left_out
+    compared = tuple(Arm(label, tuple(mine)) for label, mine in counted.items())
+    return [
+        Comparison(title, runs[0].archive.objective, cut, why, compared, tuple(short))
+    ], left_out
 
 
 def _why(cut: int, shortest: StoredRun, have: Mapping[Path, int], asked: int | None) -> str:
@@ -205,8 +207,8 @@ def _title(problem: Settings, run: StoredRun, keys: Sequence[str]) -> str:
     others = [k for k in keys if k in problem and not k.endswith("._target_")]
     if any(k.endswith(".dataset") for k in keys):
         others.remove("protocol")  # that of a table names its data set once more
-    told = dict.fromkeys([*known, *others])
-    return ", ".join([space, *(in_words(k, problem.get(k)) for k in told)])
+    shown = dict.fromkeys([*known, *others])
+    return ", ".join([space, *(in_words(k, problem.get(k)) for k in shown)])
 
 
 def _key(arm: Settings) -> tuple[tuple[str, str], ...]:

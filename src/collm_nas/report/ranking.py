@@ -11,7 +11,7 @@ from typing import Any
 
 from collm_nas.core.archive import Record
 from collm_nas.core.problem import Metrics, costs_of
-from collm_nas.report.uncertainty import interval, told_apart
+from collm_nas.report.uncertainty import distinguishable, interval
 
 
 def ranked(records: Iterable[Record], objective: str) -> list[Record]:
@@ -34,7 +34,7 @@ def alike(ranking: Sequence[Record], objective: str, images: int | None) -> list
         r
         for r in ranking
         if (accuracy := r.metrics[objective]) == best
-        or (images and not told_apart(best, accuracy, images))
+        or (images and not distinguishable(best, accuracy, images))
     ]
 
 

@@ -61,8 +61,8 @@ class StoredRun:
         if self.result is not None:
             return self.result["llm"]
         models = OmegaConf.select(self.config, "strategy.models") or {}
-        told = [str(m.get("model") or m.get("persona") or m._target_) for m in models.values()]
-        return " and ".join(dict.fromkeys(told))
+        names = [str(m.get("model") or m.get("persona") or m._target_) for m in models.values()]
+        return " and ".join(dict.fromkeys(names))
 
     @property
     def replayed(self) -> bool:

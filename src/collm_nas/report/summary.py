@@ -138,8 +138,8 @@ def _rows(result: Mapping[str, Any], spelling: str) -> list[tuple[str, str]]:
             )
         )
         if usage["estimated"]:
-            told = "whose tokens the server did not count: estimated, without thoughts it hides"
-            rows.append(("WARNING", f"{usage['estimated']} calls {told}"))
+            doubt = "whose tokens the server did not count: estimated, without thoughts it hides"
+            rows.append(("WARNING", f"{usage['estimated']} calls {doubt}"))
     spent = ", ".join(f"{k} {v:.2f}" for k, v in result["seconds"].items())
     rows += [("seconds", spent), ("stopped", result["stopped"])]
     return rows
@@ -159,6 +159,6 @@ def _certainty(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     if known.get("alike", 1) > 1:
         least = known["cheapest_alike"]
         costs = ", ".join(f"{k} {v:,.10g}" for k, v in costs_of(least, metric).items())
-        told = f"these {known['alike']} cannot be told apart by {known['images']:,} images"
-        rows.append(("alike", f"{told}; the cheapest of them has {least[metric]:.2f}%, {costs}"))
+        same = f"these {known['alike']} cannot be told apart by {known['images']:,} images"
+        rows.append(("alike", f"{same}; the cheapest of them has {least[metric]:.2f}%, {costs}"))
     return rows

@@ -24,7 +24,7 @@ def interval(percent: float, images: int) -> tuple[float, float]:
     return 100 * float(found.low), 100 * float(found.high)
 
 
-def told_apart(one: float, other: float, images: int) -> bool:
+def distinguishable(one: float, other: float, images: int) -> bool:
     """Tell whether two accuracies in percent differ by more than `images` leave open."""
     high, low = max(one, other), min(one, other)
     lower, upper = interval(high, images)[0], interval(low, images)[1]

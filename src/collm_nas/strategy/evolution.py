@@ -22,7 +22,7 @@ from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import MANY, CountOrZero, Seed, Share
 from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.spaces.base import SearchSpace
-from collm_nas.strategy.untried import untried
+from collm_nas.strategy.rejection_sampling import rejection_sample
 
 
 @checked
@@ -66,7 +66,9 @@ class Evolution:
         """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
         if (missing := self.population - len(archive.feasible())) > 0:
-            return Batch.of(*untried(self.problem, archive, rng, [self.problem.sample] * missing))
+            return Batch.of(
+                *rejection_sample(self.problem, archive, rng, [self.problem.sample] * missing)
+            )
         parents = [r.arch for r in archive.top(self.parents) if r.arch is not None]
         return Batch.of(*self._children(parents, archive, rng))
 
@@ -83,7 +85,7 @@ class Evolution:
             return space.crossover(one, other, rng)
 
         draws = [mutant] * self.mutants + [crossover] * self.crossovers
-        return untried(self.problem, archive, rng, draws)
+        return rejection_sample(self.problem, archive, rng, draws)
 
 
 def _misfits(

@@ -24,7 +24,7 @@ from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, NotNegative, Seed
 from collm_nas.core.strategy import Batch, round_rng
 from collm_nas.spaces.encoding import Features, one_hot
-from collm_nas.strategy.untried import SMALL, untried
+from collm_nas.strategy.rejection_sampling import SMALL, rejection_sample
 
 ELITE = 10  # how many of the best are mutated where a space is too large to list
 MUTANTS = SAMPLES = 500  # candidates there, per round
@@ -64,7 +64,9 @@ class GaussianProcess:
         rng = round_rng(self.seed, archive)
         tried = archive.feasible()
         if (missing := self.initial - len(tried)) > 0:
-            return Batch.of(*untried(self.problem, archive, rng, [self.problem.sample] * missing))
+            return Batch.of(
+                *rejection_sample(self.problem, archive, rng, [self.problem.sample] * missing)
+            )
         candidates, features = self._candidates(archive, rng)
         bounds = self._upper_bounds(tried, archive, features)
         best_first = (candidates[i] for i in np.argsort(-bounds, kind="stable"))
@@ -82,7 +84,7 @@ class GaussianProcess:
             return self.problem.space.mutate_one(rng.choice(elite), rng)
 
         draws = [mutant] * MUTANTS + [self.problem.sample] * SAMPLES
-        candidates = untried(self.problem, archive, rng, draws)
+        candidates = rejection_sample(self.problem, archive, rng, draws)
         return candidates, one_hot(self.problem.space.variables, candidates)
 
     def _upper_bounds(

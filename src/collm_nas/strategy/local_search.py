@@ -15,7 +15,7 @@ from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Seed
 from collm_nas.core.strategy import Batch, Fold, Proposal, round_rng
-from collm_nas.strategy.untried import untried
+from collm_nas.strategy.rejection_sampling import rejection_sample
 
 START, STEP = "start", "step"  # notes
 
@@ -39,7 +39,7 @@ class LocalSearch:
         rng = round_rng(self.seed, archive)
         note, archs = STEP, self._untried_neighbours(archive, rng)
         if not archs:
-            note, archs = START, untried(self.problem, archive, rng, [self.problem.sample])
+            note, archs = START, rejection_sample(self.problem, archive, rng, [self.problem.sample])
         return Batch([Proposal(arch) for arch in archs], note)
 
     def _untried_neighbours(self, archive: Archive, rng: random.Random) -> list[Architecture]:

@@ -20,7 +20,7 @@ from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import MANY, Seed, Share
 from collm_nas.core.strategy import Batch, Fold, round_rng
-from collm_nas.strategy.untried import untried
+from collm_nas.strategy.rejection_sampling import rejection_sample
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ class NSGA2:
         """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
         if (missing := self.population - len(archive.feasible())) > 0:
-            return Batch.of(*untried(self.problem, archive, rng, [self.problem.sample] * missing))
+            return Batch.of(
+                *rejection_sample(self.problem, archive, rng, [self.problem.sample] * missing)
+            )
         alive = self.survivors(archive)
 
         def child(rng: random.Random) -> Architecture:
@@ -79,7 +81,7 @@ class NSGA2:
             start = space.crossover(mother, father, rng) if crossed else mother
             return space.mutate(start, rng, self.mutation_rate)
 
-        return Batch.of(*untried(self.problem, archive, rng, [child] * self.population))
+        return Batch.of(*rejection_sample(self.problem, archive, rng, [child] * self.population))
 
     def _survive(self, alive: Sequence[Survivor], round_: Round) -> Sequence[Survivor]:
         """Repeat the selection of a generation; return what lives after it."""

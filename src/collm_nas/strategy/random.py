@@ -7,7 +7,7 @@ from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Seed
 from collm_nas.core.strategy import Batch, round_rng
-from collm_nas.strategy.untried import untried
+from collm_nas.strategy.rejection_sampling import rejection_sample
 
 
 @checked
@@ -27,4 +27,4 @@ class RandomSearch:
         """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
         draws = [self.problem.sample] * self.batch_size
-        return Batch.of(*untried(self.problem, archive, rng, draws))
+        return Batch.of(*rejection_sample(self.problem, archive, rng, draws))

@@ -14,7 +14,7 @@ from collm_nas.core.arguments import checked
 from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Seed
 from collm_nas.core.strategy import Batch, round_rng
-from collm_nas.strategy.untried import untried
+from collm_nas.strategy.rejection_sampling import rejection_sample
 
 
 @checked
@@ -56,4 +56,4 @@ class RegularizedEvolution:
 
         draw = child if len(alive) == self.population else self.problem.sample
         rng = round_rng(self.seed, archive)
-        return Batch.of(*untried(self.problem, archive, rng, [draw] * self.batch_size))
+        return Batch.of(*rejection_sample(self.problem, archive, rng, [draw] * self.batch_size))

@@ -20,7 +20,7 @@ from collm_nas.core.problem import Problem
 from collm_nas.core.ranges import Count, Positive, Seed, Share
 from collm_nas.core.strategy import Batch, Fold, round_rng
 from collm_nas.spaces.encoding import INACTIVE, gene_variables, option_indices
-from collm_nas.strategy.untried import untried
+from collm_nas.strategy.rejection_sampling import rejection_sample
 
 Matrix = NDArray[np.float64]  # (genes, options); a gene with fewer options is padded
 
@@ -82,7 +82,7 @@ class Reinforce:
             return space.build(drawn)
 
         rng = round_rng(self.seed, archive)
-        return Batch.of(*untried(self.problem, archive, rng, [sample] * self.batch_size))
+        return Batch.of(*rejection_sample(self.problem, archive, rng, [sample] * self.batch_size))
 
     def logits(self, archive: Archive) -> Matrix:
         """Return the logits after all updates, one for each architecture within the limits."""

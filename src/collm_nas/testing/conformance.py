@@ -96,7 +96,7 @@ class SearchSpaceConformance:
                     twins = may_be_twins and self._costs_elsewhere(v.name, i, (gene, option))
                     assert not twins, (
                         f"one network twice? {arch} and {other} differ in {v.name}[{i}] and cost "
-                        f"the same, {_told(costs)}, though this change costs something in other "
+                        f"the same, {_written(costs)}, though this change costs something in other "
                         "architectures. If it has no effect here, `canonical` must map both to "
                         "one; if these are two networks, say so in `count_as_two`"
                     )
@@ -130,7 +130,7 @@ class SearchSpaceConformance:
             assert math.isfinite(cost), f"{name} of {arch} must be a number, got {cost}"
             assert cost > 0, f"{name} of {arch} must be positive, got {cost}"
         again = self.space.costs(arch)
-        assert again == costs, f"{arch} costs {_told(costs)} and then {_told(again)}"
+        assert again == costs, f"{arch} costs {_written(costs)} and then {_written(again)}"
 
     def test_costs_are_those_that_are_known_from_elsewhere(self) -> None:
         checked = 0
@@ -265,8 +265,8 @@ class SearchSpaceConformance:
         holders[-1][0] = holders[-1][1] = "nonsense"
         with pytest.raises(InvalidArchitecture) as error:
             self.space.decode(answer)
-        told = [p for p in error.value.problems if "nonsense" in p]
-        assert len(told) >= 2, f"two values of {json.dumps(answer)} are wrong; told: {told}"
+        named = [p for p in error.value.problems if "nonsense" in p]
+        assert len(named) >= 2, f"two values of {json.dumps(answer)} are wrong; named: {named}"
 
     @many
     @given(st.data())
@@ -307,10 +307,10 @@ class SearchSpaceConformance:
 
     def test_a_description_is_reordered_by_a_seed_alone(self) -> None:
         dialect = dialect_of(self.space)
-        told = [description(dialect.reordered(seed)) for seed in range(5)]
+        texts = [description(dialect.reordered(seed)) for seed in range(5)]
         again = [description(dialect.reordered(seed)) for seed in range(5)]
-        assert told == again, "one order_seed is told in two ways"
-        assert len({*told}) > 1, (
+        assert texts == again, "one order_seed is told in two ways"
+        assert len({*texts}) > 1, (
             "the text is the same for five order_seeds: list options by dialect.told(word)"
         )
 
@@ -345,7 +345,7 @@ def _is_legal(text: str, dialect: Dialect) -> bool:
     return True
 
 
-def _told(costs: Costs) -> str:
+def _written(costs: Costs) -> str:
     return ", ".join(f"{name} {_number(cost)}" for name, cost in costs.items())
 
 

@@ -51,7 +51,7 @@ def median(space: SearchSpace, choices: Choices) -> Architecture:
 
 
 def _extreme(space: SearchSpace, choices: Choices, pick: Callable[..., Value]) -> Architecture:
-    """Set gene after gene to its cheapest or dearest option, while all others stay.
+    """Set gene after gene to its cheapest or most expensive option, while all others stay.
 
     Exact where an option that is cheaper for one architecture is so for all, as in all spaces
     here. Of options that cost the same, the last is taken: in cells the first is no operation.

@@ -17,8 +17,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from collm_nas.cli import training_run as training
-from collm_nas.cli.evaluate.bench import Bench, build_bench
-from collm_nas.cli.evaluate.subject import Subject
+from collm_nas.cli.evaluate.subnet_evaluator import SubnetEvaluator, build_subnet_evaluator
+from collm_nas.cli.evaluate.target import Target
 from collm_nas.cli.preflight import all_of
 from collm_nas.config.run import Stopped, UserError, build, open_run
 from collm_nas.core.architecture import Architecture
@@ -69,53 +69,53 @@ class TrainedAlone:
     def evaluate(self, arch: Architecture) -> Metrics:
         """See `Evaluator`."""
         directory = self.directory / self.space.key(arch)
-        bench = train_alone(self.cfg, self.space, arch, directory, self.cfg.seed)
-        return bench.accuracy(arch, bench.validation)
+        evaluator = train_alone(self.cfg, self.space, arch, directory, self.cfg.seed)
+        return evaluator.accuracy(arch, evaluator.validation)
 
 
 def evaluate_trained(
-    cfg: DictConfig, mode: str, subject: Subject, seeds: Sequence[int], start: Bench | None
+    cfg: DictConfig, mode: str, target: Target, seeds: Sequence[int], start: SubnetEvaluator | None
 ) -> list[Metrics]:
     """Train once for each seed, measure, print and store.
 
     Args:
         start: the supernet whose weights training starts from; `None`: random ones.
     """
-    benches = [
+    evaluators = [
         train_alone(
             cfg,
-            subject.space,
-            subject.arch,
-            subject.directory / f"{mode}-{subject.space.key(subject.arch)}-seed{seed}",
+            target.space,
+            target.arch,
+            target.directory / f"{mode}-{target.space.key(target.arch)}-seed{seed}",
             seed,
             start,
         )
         for seed in seeds
     ]
-    arch = subject.arch
+    arch = target.arch
     unseen: list[SplitName] = ["test", "search_val"]
     if training.trained_on(cfg) == "train":
         unseen.remove("search_val")
     found: list[Metrics] = [
         {name: x for split in unseen for name, x in b.accuracy(arch, split).items()}
-        for b in benches
+        for b in evaluators
     ]
     summary = {name: [run[name] for run in found] for name in found[0]}
-    _tell(cfg, mode, subject, summary, benches[0], seeds)
+    _tell(cfg, mode, target, summary, evaluators[0], seeds)
     entry = {
         "mode": mode,
-        "label": subject.label,
-        "architecture": subject.space.encode(arch),
+        "label": target.label,
+        "architecture": target.space.encode(arch),
         "metrics": {name: statistics.fmean(values) for name, values in summary.items()},
         "by_seed": summary,
         "seeds": list(seeds),
-        "costs": subject.space.costs(arch),
+        "costs": target.space.costs(arch),
         "recipe": OmegaConf.to_container(cfg.recipe, resolve=True),
         "trained_on": training.trained_on(cfg),
-        "weights": [str(bench.measurement.weights.path) for bench in benches],
-        "protocol": benches[0].protocol.name,
+        "weights": [str(evaluator.measurement.weights.path) for evaluator in evaluators],
+        "protocol": evaluators[0].protocol.name,
     }
-    say(f"written to {keep(subject.directory, entry)}")
+    say(f"written to {keep(target.directory, entry)}")
     return found
 
 
@@ -125,9 +125,9 @@ def train_alone(
     arch: Architecture,
     directory: Path,
     seed: int,
-    start: Bench | None = None,
-) -> Bench:
-    """Train `arch` in `directory`, or continue; return the bench of its last weights.
+    start: SubnetEvaluator | None = None,
+) -> SubnetEvaluator:
+    """Train `arch` in `directory`, or continue; return the evaluator of its last weights.
 
     Raises:
         Stopped: the user interrupted.
@@ -144,10 +144,12 @@ def train_alone(
         raise Stopped("interrupted", directory) from None
     except (Diverged, torch.OutOfMemoryError) as error:
         raise UserError(str(error)) from error
-    return build_bench(cfg, one, str(path))
+    return build_subnet_evaluator(cfg, one, str(path))
 
 
-def _train(cfg: DictConfig, one: OneNetwork, directory: Path, start: Bench | None) -> Path:
+def _train(
+    cfg: DictConfig, one: OneNetwork, directory: Path, start: SubnetEvaluator | None
+) -> Path:
     """Return the file with the weights of the last step."""
     recipe, data, *_ = all_of(
         lambda: _recipe(cfg).fixed(one.arch),
@@ -169,7 +171,7 @@ def _train(cfg: DictConfig, one: OneNetwork, directory: Path, start: Bench | Non
     return job.weights(recipe.phases[-1])
 
 
-def _refuse_other_pixels(start: Bench, recipe: Recipe) -> None:
+def _refuse_other_pixels(start: SubnetEvaluator, recipe: Recipe) -> None:
     weights = start.measurement.weights
     if weights.pixels != recipe.pixels:
         raise UserError(
@@ -201,7 +203,7 @@ def _anchors(
     return Anchors(one, {"network": one.arch}, images, doubt)
 
 
-def _own(cfg: DictConfig, seed: int, start: Bench | None) -> DictConfig:
+def _own(cfg: DictConfig, seed: int, start: SubnetEvaluator | None) -> DictConfig:
     """Return the part of the config that this training reads; the last weights are kept."""
     values = {
         name: OmegaConf.to_container(cfg[name], resolve=True)
@@ -218,21 +220,21 @@ def _own(cfg: DictConfig, seed: int, start: Bench | None) -> DictConfig:
 def _tell(
     cfg: DictConfig,
     mode: str,
-    subject: Subject,
+    target: Target,
     summary: Mapping[str, Sequence[float]],
-    bench: Bench,
+    evaluator: SubnetEvaluator,
     seeds: Sequence[int],
 ) -> None:
     how = {"retrain": "from scratch", "finetune": "from inherited weights"}[mode]
     print(
-        f"{subject.label}, trained {how} on {len(bench.data.split(training.trained_on(cfg))):,} "
+        f"{target.label}, trained {how} on {len(evaluator.data.split(training.trained_on(cfg))):,} "
         f"images, last weights; {len(seeds)} seed(s)"
     )
     for name, values in summary.items():
         spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
         print(f"  {name:14} {statistics.fmean(values):6.2f}{spread}")
-    held_out = "which no search has seen" if bench.held_out else "CAUTION: not held out"
-    images = len(bench.data.split("test"))
+    held_out = "which no search has seen" if evaluator.held_out else "CAUTION: not held out"
+    images = len(evaluator.data.split("test"))
     print(f"Top-1 and top-5 in percent; test: {images:,} images, {held_out}.")
     if len(seeds) > 1:
         print("± is the standard deviation over trainings with other seeds.")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from collm_nas.cli.evaluate.bench import Bench, build_bench
-from collm_nas.cli.evaluate.subject import Subject
+from collm_nas.cli.evaluate.subnet_evaluator import SubnetEvaluator, build_subnet_evaluator
+from collm_nas.cli.evaluate.target import Target
 from collm_nas.config.run import UserError
 from collm_nas.core.printable import say
 from collm_nas.evaluator.supernet import CannotEvaluate
 from collm_nas.report.evaluations import FILE, read
-from collm_nas.report.uncertainty import told_apart, written
+from collm_nas.report.uncertainty import distinguishable, written
 from collm_nas.spaces.stand_alone import OneNetwork
 
 INHERITED, TRAINED = "inherited", ("retrain", "finetune")
@@ -31,21 +31,21 @@ class Candidate:
 
     kind: str  # inherited, or the mode that trained them
     label: str
-    bench: Bench
+    evaluator: SubnetEvaluator
     accuracy: float
 
 
-def choose(cfg: DictConfig, subject: Subject) -> Candidate:
+def choose(cfg: DictConfig, target: Target) -> Candidate:
     """Return the most accurate weights of the kind `cfg.weights` (None: of any), and say so.
 
     Raises:
         UserError: there are none of this kind.
     """
-    found = candidates(cfg, subject)
+    found = candidates(cfg, target)
     mine = [c for c in found if cfg.weights in (None, c.kind)]
     if not mine:
         raise UserError(
-            f"weights={cfg.weights}: {subject.directory / FILE} tells of no such training of this "
+            f"weights={cfg.weights}: {target.directory / FILE} tells of no such training of this "
             "architecture. It must be inherited, or retrain or finetune after that mode has run"
         )
     chosen = max(mine, key=lambda c: c.accuracy)
@@ -53,7 +53,7 @@ def choose(cfg: DictConfig, subject: Subject) -> Candidate:
     return chosen
 
 
-def candidates(cfg: DictConfig, subject: Subject) -> list[Candidate]:
+def candidates(cfg: DictConfig, target: Target) -> list[Candidate]:
     """Measure all weights that there are; files that are gone are named.
 
     A network that was trained on its own needs no supernet.
@@ -61,47 +61,52 @@ def candidates(cfg: DictConfig, subject: Subject) -> list[Candidate]:
     Raises:
         CannotEvaluate: no weights are left, or no images are there.
     """
-    benches = []
-    one = OneNetwork(subject.space, subject.arch)
-    for (kind, seed), path in _trainings(subject).items():
+    evaluators = []
+    one = OneNetwork(target.space, target.arch)
+    for (kind, seed), path in _trainings(target).items():
         if Path(path).exists():
-            benches.append((kind, f"{kind}, seed {seed}", build_bench(cfg, one, path)))
+            evaluators.append(
+                (kind, f"{kind}, seed {seed}", build_subnet_evaluator(cfg, one, path))
+            )
         else:
             say(f"{kind}, seed {seed}: {path} is gone; it cannot ship")
     try:
-        benches.insert(0, (INHERITED, INHERITED, build_bench(cfg, subject.space)))
+        evaluators.insert(0, (INHERITED, INHERITED, build_subnet_evaluator(cfg, target.space)))
     except CannotEvaluate as error:
-        if not benches or cfg.weights == INHERITED:
+        if not evaluators or cfg.weights == INHERITED:
             raise
         say(f"inherited weights cannot ship: {error}")
     return [
         Candidate(
-            kind, label, bench, bench.accuracy(subject.arch, bench.validation)["val_accuracy"]
+            kind,
+            label,
+            evaluator,
+            evaluator.accuracy(target.arch, evaluator.validation)["val_accuracy"],
         )
-        for kind, label, bench in benches
+        for kind, label, evaluator in evaluators
     ]
 
 
-def _trainings(subject: Subject) -> dict[tuple[str, int], str]:
+def _trainings(target: Target) -> dict[tuple[str, int], str]:
     """Return the files of weights that trainings of this architecture left, by mode and seed."""
-    wire = json.loads(json.dumps(subject.space.encode(subject.arch)))
+    wire = json.loads(json.dumps(target.space.encode(target.arch)))
     return {
         (entry["mode"], seed): path
-        for entry in read(subject.directory / FILE)
+        for entry in read(target.directory / FILE)
         if entry.get("mode") in TRAINED and entry.get("architecture") == wire
         for seed, path in zip(entry.get("seeds", []), entry.get("weights", []), strict=False)
     }
 
 
 def _tell(found: Sequence[Candidate], chosen: Candidate) -> None:
-    split = chosen.bench.validation
-    images = chosen.bench.counted(split)
+    split = chosen.evaluator.validation
+    images = chosen.evaluator.counted(split)
     print(f"weights that there are, by accuracy on {split} ({images:,} images):")
     for candidate in found:
         mark = "  <- ships" if candidate is chosen else ""
         print(f"  {candidate.label:18} {written(candidate.accuracy, images)}%{mark}")
     best = max(found, key=lambda c: c.accuracy)
     if best.accuracy > chosen.accuracy:
-        sure = told_apart(best.accuracy, chosen.accuracy, images)
+        sure = distinguishable(best.accuracy, chosen.accuracy, images)
         but = "" if sure else f" ({images:,} images do not tell them apart)"
         print(f"CAUTION: {best.label} is more accurate{but}: weights={best.kind} ships that")

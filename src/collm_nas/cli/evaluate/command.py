@@ -44,12 +44,12 @@ def next_step(cfg: DictConfig, typed: Sequence[str]) -> str:
         case "table":
             return next_command("compare.py", runs=[Path(cfg.run).parent], table=cfg.table)
         case "export":
-            from collm_nas.cli.evaluate.subject import find_subject
+            from collm_nas.cli.evaluate.target import find_target
 
-            subject = find_subject(cfg)
-            package = type(subject.space).__module__.partition(".")[0]
+            target = find_target(cfg)
+            package = type(target.space).__module__.partition(".")[0]
             trusted = "" if package == "collm_nas" else f", spaces=[{package!r}]"
-            words = f"{str(subject.directory / 'export')!r}{trusted}"
+            words = f"{str(target.directory / 'export')!r}{trusted}"
             return next_command("-c", f"import collm_nas; print(collm_nas.load_subnet({words}))")
         case "supernet_report":
             shared = tuple(f"{key}{end}" for key in OF_A_SEARCH for end in "=.")
@@ -74,43 +74,43 @@ def _table(cfg: DictConfig) -> None:
 
 
 def _inherit(cfg: DictConfig) -> None:
-    from collm_nas.cli.evaluate.bench import build_bench
     from collm_nas.cli.evaluate.inherit import evaluate_inherited
-    from collm_nas.cli.evaluate.subject import find_subject
+    from collm_nas.cli.evaluate.subnet_evaluator import build_subnet_evaluator
+    from collm_nas.cli.evaluate.target import find_target
 
-    subject = find_subject(cfg)
-    evaluate_inherited(subject, build_bench(cfg, subject.space), _seeds(cfg), cfg.controls)
+    target = find_target(cfg)
+    evaluate_inherited(target, build_subnet_evaluator(cfg, target.space), _seeds(cfg), cfg.controls)
 
 
 def _export(cfg: DictConfig) -> None:
     from collm_nas.cli.evaluate.candidates import choose
     from collm_nas.cli.evaluate.shipping import export
-    from collm_nas.cli.evaluate.subject import find_subject
+    from collm_nas.cli.evaluate.target import find_target
 
-    subject = find_subject(cfg)
-    export(subject, choose(cfg, subject), cfg.searchspace)
+    target = find_target(cfg)
+    export(target, choose(cfg, target), cfg.searchspace)
 
 
 def _trained(cfg: DictConfig, mode: str) -> None:
     from collm_nas.cli.evaluate.alone import evaluate_trained
-    from collm_nas.cli.evaluate.bench import build_bench
-    from collm_nas.cli.evaluate.subject import find_subject
+    from collm_nas.cli.evaluate.subnet_evaluator import build_subnet_evaluator
+    from collm_nas.cli.evaluate.target import find_target
 
-    subject = find_subject(cfg)
-    start = build_bench(cfg, subject.space) if mode == "finetune" else None
-    evaluate_trained(cfg, mode, subject, _seeds(cfg), start)
+    target = find_target(cfg)
+    start = build_subnet_evaluator(cfg, target.space) if mode == "finetune" else None
+    evaluate_trained(cfg, mode, target, _seeds(cfg), start)
 
 
 def _supernet_report(cfg: DictConfig) -> None:
-    from collm_nas.cli.evaluate.bench import build_bench
-    from collm_nas.cli.evaluate.trust import supernet_report
+    from collm_nas.cli.evaluate.subnet_evaluator import build_subnet_evaluator
+    from collm_nas.cli.evaluate.supernet_report import supernet_report
 
     space: SearchSpace = build(cfg.searchspace)
-    bench = build_bench(cfg, space)
+    evaluator = build_subnet_evaluator(cfg, space)
     directory = Path(cfg.out or Path("runs", "evaluate", space.identity))
     alone = _stand_alone(cfg, space, directory)
     images = [int(count) for count in cfg.report.calibration_images]
-    supernet_report(bench, alone, cfg.report.subnets, images, cfg.seed, directory)
+    supernet_report(evaluator, alone, cfg.report.subnets, images, cfg.seed, directory)
 
 
 def _stand_alone(cfg: DictConfig, space: SearchSpace, directory: Path) -> Evaluator | None:

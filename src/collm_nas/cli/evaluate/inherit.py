@@ -12,21 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from collm_nas.cli.evaluate.bench import Bench
 from collm_nas.cli.evaluate.latency import latency_ms
-from collm_nas.cli.evaluate.subject import Subject
+from collm_nas.cli.evaluate.subnet_evaluator import SubnetEvaluator
+from collm_nas.cli.evaluate.target import Target
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.printable import say
 from collm_nas.core.problem import amount
 from collm_nas.evaluator.protocol import METRICS
 from collm_nas.report.evaluations import keep
-from collm_nas.report.uncertainty import LEVEL, near_chance, told_apart, written
+from collm_nas.report.uncertainty import LEVEL, distinguishable, near_chance, written
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.training.reference_subnets import largest, smallest
 
 
 @dataclass(frozen=True)
-class Row:
+class SubnetAccuracy:
     """One architecture: accuracies in percent as means over the seeds, and what it costs."""
 
     label: str
@@ -38,31 +38,31 @@ class Row:
 
 
 def evaluate_inherited(
-    subject: Subject, bench: Bench, seeds: Sequence[int], controls: bool
-) -> list[Row]:
+    target: Target, evaluator: SubnetEvaluator, seeds: Sequence[int], controls: bool
+) -> list[SubnetAccuracy]:
     """Measure, print and store the architecture and, if `controls`, what it is compared with."""
-    archs = {subject.label: subject.arch}
+    archs = {target.label: target.arch}
     if controls:
-        archs |= controls_of(subject.space)
-    rows = [row(label, arch, subject.space, bench, seeds) for label, arch in archs.items()]
-    meaning = [*explain(bench, seeds), *_near_chance(bench, rows)]
-    print_rows(rows, bench)
-    say(*meaning, *indistinct(rows, bench.counted("test")))
+        archs |= controls_of(target.space)
+    rows = [row(label, arch, target.space, evaluator, seeds) for label, arch in archs.items()]
+    meaning = [*explain(evaluator, seeds), *_near_chance(evaluator, rows)]
+    print_rows(rows, evaluator)
+    say(*meaning, *indistinct(rows, evaluator.counted("test")))
     entry = {
         "mode": "inherit",
         **asdict(rows[0]),
-        "images": {f"{METRICS[s]}_accuracy": bench.counted(s) for s in bench.splits},
+        "images": {f"{METRICS[s]}_accuracy": evaluator.counted(s) for s in evaluator.splits},
         "controls": [asdict(r) for r in rows[1:]],
         "seeds": list(seeds),
         "meaning": meaning,
-        **bench.describe(),
+        **evaluator.describe(),
     }
-    say(f"written to {keep(subject.directory, entry)}")
+    say(f"written to {keep(target.directory, entry)}")
     return rows
 
 
-def _near_chance(bench: Bench, rows: Sequence[Row]) -> list[str]:
-    images, classes = len(bench.data.split("test")), len(bench.data.classes)
+def _near_chance(evaluator: SubnetEvaluator, rows: Sequence[SubnetAccuracy]) -> list[str]:
+    images, classes = len(evaluator.data.split("test")), len(evaluator.data.classes)
     caution = near_chance((r.metrics["test_accuracy"] for r in rows), images, classes)
     return [f"WARNING: {caution}."] if caution else []
 
@@ -74,57 +74,66 @@ def controls_of(space: SearchSpace) -> dict[str, Architecture]:
 
 
 def row(
-    label: str, arch: Architecture, space: SearchSpace, bench: Bench, seeds: Sequence[int]
-) -> Row:
+    label: str,
+    arch: Architecture,
+    space: SearchSpace,
+    evaluator: SubnetEvaluator,
+    seeds: Sequence[int],
+) -> SubnetAccuracy:
     """Measure one architecture on both splits, once for each seed."""
     runs = [
-        {k: v for s in bench.splits for k, v in bench.accuracy(arch, s, bn_seed=seed).items()}
-        for seed in (seeds if bench.measurement.calibrates else seeds[:1])
+        {
+            k: v
+            for s in evaluator.splits
+            for k, v in evaluator.accuracy(arch, s, bn_seed=seed).items()
+        }
+        for seed in (seeds if evaluator.measurement.calibrates else seeds[:1])
     ]
     means = {name: statistics.fmean(run[name] for run in runs) for name in runs[0]}
     several = len(runs) > 1
     spread = {n: statistics.stdev(run[n] for run in runs) for n in means} if several else {}
-    latency = latency_ms(bench.subnet(arch), space.resolution(arch))
-    return Row(label, space.encode(arch), means, spread, space.costs(arch), latency)
+    latency = latency_ms(evaluator.subnet(arch), space.resolution(arch))
+    return SubnetAccuracy(label, space.encode(arch), means, spread, space.costs(arch), latency)
 
 
-def explain(bench: Bench, seeds: Sequence[int]) -> list[str]:
+def explain(evaluator: SubnetEvaluator, seeds: Sequence[int]) -> list[str]:
     """Say what the numbers mean, in sentences."""
-    protocol, name = bench.protocol, bench.measurement.name
-    test, ranking = (len(bench.data.split(split)) for split in bench.splits)
+    protocol, name = evaluator.protocol, evaluator.measurement.name
+    test, ranking = (len(evaluator.data.split(split)) for split in evaluator.splits)
     lines = [
-        f"Top-1 in percent with weights inherited from {bench.measurement.weights.path}, not "
+        f"Top-1 in percent with weights inherited from {evaluator.measurement.weights.path}, not "
         f"trained further; protocol {name}.",
-        f"test: all {test:,} images" + (", which no search has seen." if bench.held_out else "."),
-        f"{bench.validation}: {ranking:,} images.",
+        f"test: all {test:,} images"
+        + (", which no search has seen." if evaluator.held_out else "."),
+        f"{evaluator.validation}: {ranking:,} images.",
         f"In brackets: {LEVEL}% intervals (Wilson), as if these images were drawn at random.",
     ]
-    if not bench.held_out:
+    if not evaluator.held_out:
         lines[1] += " CAUTION: this protocol ranks candidates by images of test: not held out."
-    if bench.measurement.calibrates:
+    if evaluator.measurement.calibrates:
         spread = f", {len(seeds)} draws of them (± is their spread)" if len(seeds) > 1 else ""
-        images = bench.measurement.images.calibrated_with
+        images = evaluator.measurement.images.calibrated_with
         few = f" ({protocol.bn_images:,} asked for)" if images < protocol.bn_images else ""
         lines.append(
             f"Batch norms calibrated with {images:,} images of {protocol.bn_split}{few}{spread}."
         )
     elif len(seeds) > 1:
         lines.append("No batch norms to calibrate: all seeds are the same.")
-    lines += [f"CAUTION: {caution}." for caution in bench.on(bench.validation).cautions]
+    lines += [f"CAUTION: {caution}." for caution in evaluator.on(evaluator.validation).cautions]
     return [*lines, "Latency: median of one image on one CPU thread of this machine."]
 
 
-def indistinct(rows: Sequence[Row], images: int) -> list[str]:
+def indistinct(rows: Sequence[SubnetAccuracy], images: int) -> list[str]:
     """Name the rows that so many test images cannot tell apart from the first, in a sentence."""
     first, *others = ((row.label, row.metrics["test_accuracy"]) for row in rows)
-    same = [label for label, accuracy in others if not told_apart(first[1], accuracy, images)]
+    same = [label for label, accuracy in others if not distinguishable(first[1], accuracy, images)]
     if not same:
         return []
     names = ", ".join([first[0], *same])
     return [f"These {len(same) + 1} cannot be told apart by {images:,} test images: {names}."]
 
 
-def print_rows(rows: Sequence[Row], bench: Bench) -> None:
+def print_rows(rows: Sequence[SubnetAccuracy], evaluator: SubnetEvaluator) -> None:
     """Print the table."""
     from rich.console import Console
     from rich.table import Table
@@ -135,9 +144,9 @@ def print_rows(rows: Sequence[Row], bench: Bench) -> None:
     for r in rows:
         table.add_row(
             r.label,
-            _accuracy(r, "test_accuracy", bench.counted("test")),
+            _accuracy(r, "test_accuracy", evaluator.counted("test")),
             _accuracy(r, "test_top5"),
-            _accuracy(r, "val_accuracy", bench.counted(bench.validation)),
+            _accuracy(r, "val_accuracy", evaluator.counted(evaluator.validation)),
             amount(r.costs["params"]),
             amount(r.costs["macs"]),
             f"{r.latency_ms:.1f}",
@@ -145,6 +154,6 @@ def print_rows(rows: Sequence[Row], bench: Bench) -> None:
     Console(markup=False, width=120).print(table)
 
 
-def _accuracy(r: Row, metric: str, images: int | None = None) -> str:
+def _accuracy(r: SubnetAccuracy, metric: str, images: int | None = None) -> str:
     spread = f" ± {r.spread[metric]:.2f}" if metric in r.spread else ""
     return written(r.metrics[metric], images, spread)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from collm_nas.hardware.timing import Pace, time_calls
+from collm_nas.hardware.timing import Repetitions, time_calls
 
-PACE = Pace(warmup=3, repeats=15, minimum_ms=1)
+REPETITIONS = Repetitions(warmup=3, repeats=15, minimum_ms=1)
 
 
 @torch.inference_mode()
@@ -16,5 +16,5 @@ def latency_ms(subnet: nn.Module, size: int) -> float:
     images = torch.zeros(1, 3, size, size)
     network = subnet.cpu()
     torch.set_num_threads(1)
-    (timing,) = time_calls([lambda: network(images)], PACE)
+    (timing,) = time_calls([lambda: network(images)], REPETITIONS)
     return timing.median_ms

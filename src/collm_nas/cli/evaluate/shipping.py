@@ -10,9 +10,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from collm_nas.cli.evaluate.bench import Bench
 from collm_nas.cli.evaluate.candidates import Candidate
-from collm_nas.cli.evaluate.subject import Subject
+from collm_nas.cli.evaluate.subnet_evaluator import SubnetEvaluator
+from collm_nas.cli.evaluate.target import Target
 from collm_nas.core.printable import say
 from collm_nas.evaluator.protocol import METRICS
 from collm_nas.export.onnx import OPSET, save_onnx
@@ -25,8 +25,8 @@ ONNX, PROGRAM = "model.onnx", "model.pt2"
 CHECKED = (1, 8)  # images in a batch
 
 
-def export(subject: Subject, weights: Candidate, node: DictConfig) -> Path:
-    """Write and check all files; return their folder, `export/` in the subject's directory.
+def export(target: Target, weights: Candidate, node: DictConfig) -> Path:
+    """Write and check all files; return their folder, `export/` in the target's directory.
 
     Args:
         node: the config of the search space.
@@ -34,61 +34,67 @@ def export(subject: Subject, weights: Candidate, node: DictConfig) -> Path:
     Raises:
         ExportMismatch: a file would compute something else than the subnet.
     """
-    bench, folder = weights.bench, subject.directory / "export"
-    subnet = bench.subnet(subject.arch).cpu().eval()
-    batches = check_batches(subject, bench)
-    program = trace(subnet, subject.space.resolution(subject.arch))
+    evaluator, folder = weights.evaluator, target.directory / "export"
+    subnet = evaluator.subnet(target.arch).cpu().eval()
+    batches = check_batches(target, evaluator)
+    program = trace(subnet, target.space.resolution(target.arch))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)  # written last: without it nothing has shipped
     differences = {
         PROGRAM: save_program(folder / PROGRAM, program, subnet, batches),
         ONNX: save_onnx(folder / ONNX, program, subnet, batches),
     }
-    info = {"weights": weights.label, **describe(subject, bench, differences)}
+    info = {"weights": weights.label, **describe(target, evaluator, differences)}
     space = OmegaConf.to_container(node, resolve=True)
     assert isinstance(space, dict)
-    view = bench.view(subject.arch)
-    preprocessing = Preprocessing.of(view, bench.pixels)
+    view = evaluator.view(target.arch)
+    preprocessing = Preprocessing.of(view, evaluator.pixels)
     named = {str(key): value for key, value in space.items()}
     save_subnet(folder, subnet, named, info["architecture"], preprocessing, info)
-    keep(subject.directory, {"mode": "export", **info})
+    keep(target.directory, {"mode": "export", **info})
     print_files(folder, differences)
-    print_accuracy(weights.label, bench, info["metrics"])
+    print_accuracy(weights.label, evaluator, info["metrics"])
     return folder
 
 
-def print_accuracy(label: str, bench: Bench, metrics: Mapping[str, float]) -> None:
+def print_accuracy(label: str, evaluator: SubnetEvaluator, metrics: Mapping[str, float]) -> None:
     """Print what ships with which accuracies."""
-    told = ", ".join(
-        f"{split} {written(metrics[f'{METRICS[split]}_accuracy'], bench.counted(split))}%"
-        for split in bench.splits
+    accuracies = ", ".join(
+        f"{split} {written(metrics[f'{METRICS[split]}_accuracy'], evaluator.counted(split))}%"
+        for split in evaluator.splits
     )
-    held_out = "" if bench.held_out else "; CAUTION: test is not held out"
-    print(f"shipped with {label} weights: {told}{held_out}; protocol {bench.measurement.name}")
+    held_out = "" if evaluator.held_out else "; CAUTION: test is not held out"
+    protocol = evaluator.measurement.name
+    print(f"shipped with {label} weights: {accuracies}{held_out}; protocol {protocol}")
 
 
-def check_batches(subject: Subject, bench: Bench) -> list[Tensor]:
+def check_batches(target: Target, evaluator: SubnetEvaluator) -> list[Tensor]:
     """Return preprocessed batches to compare by: noise, and images that candidates ranked by."""
-    size = subject.space.resolution(subject.arch)
+    size = target.space.resolution(target.arch)
     generator = torch.Generator().manual_seed(0)
     most = max(CHECKED)
     noise = torch.randint(0, 256, (most, 3, size, size), generator=generator).byte()
-    images = bench.measurement.images.ranking(size)
-    real, _ = next(images.batches(most, bench.pixels, torch.device("cpu")))
-    both = (bench.pixels.apply(noise), real.contiguous())
+    images = evaluator.measurement.images.ranking(size)
+    real, _ = next(images.batches(most, evaluator.pixels, torch.device("cpu")))
+    both = (evaluator.pixels.apply(noise), real.contiguous())
     return [x_NCHW[:count] for x_NCHW in both for count in CHECKED]
 
 
-def describe(subject: Subject, bench: Bench, differences: Mapping[str, float]) -> dict[str, Any]:
+def describe(
+    target: Target, evaluator: SubnetEvaluator, differences: Mapping[str, float]
+) -> dict[str, Any]:
     """Collect what the JSON says besides the space, the architecture and the input."""
-    arch = subject.arch
+    arch = target.arch
     return {
-        "architecture": subject.space.encode(arch),
-        "classes": list(bench.data.classes),
-        "metrics": {**bench.accuracy(arch, "test"), **bench.accuracy(arch, bench.validation)},
-        "test_is_held_out": bench.held_out,
-        "costs": subject.space.costs(arch),
-        **bench.describe(),
+        "architecture": target.space.encode(arch),
+        "classes": list(evaluator.data.classes),
+        "metrics": {
+            **evaluator.accuracy(arch, "test"),
+            **evaluator.accuracy(arch, evaluator.validation),
+        },
+        "test_is_held_out": evaluator.held_out,
+        "costs": target.space.costs(arch),
+        **evaluator.describe(),
         "onnx": {"file": ONNX, "opset": OPSET, "input": "images", "output": "logits"},
         "largest_relative_difference": dict(differences),
     }

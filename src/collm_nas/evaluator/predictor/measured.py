@@ -39,7 +39,7 @@ class Measured:
         return self.pick(order[:cut]), self.pick(order[cut:])
 
 
-def read_run(run: Path, metric: str | None = None) -> tuple[SearchSpace, Measured]:
+def measured_by_run(run: Path, metric: str | None = None) -> tuple[SearchSpace, Measured]:
     """Read what a run of search.py evaluated.
 
     Args:
@@ -63,7 +63,7 @@ def read_run(run: Path, metric: str | None = None) -> tuple[SearchSpace, Measure
     return build(cfg.searchspace), Measured(archs, accuracies)
 
 
-def read_table(path: Path, space: SearchSpace, metric: str | None = None) -> Measured:
+def measured_in_table(path: Path, space: SearchSpace, metric: str | None = None) -> Measured:
     """Read a CSV file, also an xz-compressed one. Accuracies up to 1 throughout are fractions.
 
     Raises:

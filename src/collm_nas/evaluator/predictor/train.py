@@ -23,7 +23,7 @@ from collm_nas.config.run import UserError
 from collm_nas.config.space import named_space
 from collm_nas.core.architecture import Value
 from collm_nas.evaluator.predictor.file import Meaning, Network, Predictor, save
-from collm_nas.evaluator.predictor.measured import Measured, read_run, read_table
+from collm_nas.evaluator.predictor.measured import Measured, measured_by_run, measured_in_table
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.encoding import gene_variables, one_hot, option_indices
 
@@ -90,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", type=Path, help="a run directory, or a table of subnets")
     parser.add_argument("--output", type=Path, required=True, help="the .safetensors to write")
-    told = "of a table: an option of searchspace, then key=value settings"
-    parser.add_argument("--space", nargs="+", help=told)
+    usage = "of a table: an option of searchspace, then key=value settings"
+    parser.add_argument("--space", nargs="+", help=usage)
     parser.add_argument("--metric", help="which accuracy; of a table: its column [top1]")
     parser.add_argument("--held-out", type=float, default=0.2, help="share to test with [0.2]")
     parser.add_argument("--seed", type=int, default=0, help="of the split and the networks [0]")
@@ -102,12 +102,12 @@ def _read(args: argparse.Namespace) -> tuple[SearchSpace, Measured]:
     if args.output.suffix != ".safetensors":
         raise ValueError(f"--output must end in .safetensors, got {args.output}")
     if args.source.is_dir():
-        return read_run(args.source, args.metric)
+        return measured_by_run(args.source, args.metric)
     if not args.space:
         raise ValueError("a table needs its space: --space mobilenet key=value …")
     option, *settings = args.space
     space = named_space(option, settings)
-    return space, read_table(args.source, space, args.metric)
+    return space, measured_in_table(args.source, space, args.metric)
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""The trust report: subnets over all costs, agreement with networks trained on their own."""
+"""The report on a supernet: how subnets of all costs rank, compared with training them alone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import random
 import pytest
 
 from collm_nas.cli.evaluate import command
-from collm_nas.cli.evaluate.bench import build_bench
-from collm_nas.cli.evaluate.trust import spread, supernet_report
+from collm_nas.cli.evaluate.subnet_evaluator import build_subnet_evaluator
+from collm_nas.cli.evaluate.supernet_report import spread, supernet_report
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.problem import EvaluationFailed, Metrics
-from collm_nas.report.trust import agreement
+from collm_nas.report.rank_correlation import agreement
 from tests.evaluation.conftest import asked
 from tests.evaluator.conftest import SPACES, space_of
 
@@ -77,13 +77,13 @@ def test_ties_everywhere_are_no_agreement_and_no_crash():
 
 def test_the_report_goes_on_where_it_broke(supernet, tmp_path):
     cfg = asked(supernet, tmp_path, "evaluator.changes.images=50")
-    bench = build_bench(cfg, space_of("shufflenet_tiny"))
+    evaluator = build_subnet_evaluator(cfg, space_of("shufflenet_tiny"))
     with pytest.raises(EvaluationFailed):
-        supernet_report(bench, KnownAlone(lasts=2), 4, [], 0, tmp_path)
+        supernet_report(evaluator, KnownAlone(lasts=2), 4, [], 0, tmp_path)
     second = KnownAlone()
-    trust = supernet_report(bench, second, 4, [50, 100, 5000], 0, tmp_path)
+    report = supernet_report(evaluator, second, 4, [50, 100, 5000], 0, tmp_path)
     assert len(second.asked) == 2, "the first two are on disk"
-    assert trust.agreement is not None
+    assert report.agreement is not None
     stored = json.loads((tmp_path / "supernet_report.json").read_text())
     assert len(stored["architectures"]) == len(stored["alone"]) == 4
     assert [c["images"] for c in stored["calibration"]] == [50, 100, 1000]

@@ -19,7 +19,7 @@ SMALL = 20_000  # architectures; a space up to this size can be listed as a whol
 Draw = Callable[[random.Random], Architecture]
 
 
-def untried(
+def rejection_sample(
     problem: Problem, archive: Archive, rng: random.Random, draws: Iterable[Draw]
 ) -> list[Architecture]:
     """Draw one new architecture within the limits with each of `draws`.

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import bootstrap, kendalltau, spearmanr
 
-from collm_nas.report.uncertainty import interval, told_apart
+from collm_nas.report.uncertainty import distinguishable, interval
 
 BLUE, RED, GREY = "#1f5fa8", "#c8102e", "#8a8f98"
 RESAMPLES = 2000
@@ -55,7 +55,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Trust:
+class RankCorrelationReport:
     """The report: one entry for each subnet, and what follows from them."""
 
     macs: tuple[float, ...]
@@ -75,7 +75,7 @@ class Trust:
         """Say what the accuracies with inherited weights are too uncertain for."""
         lines = []
         best = max(self.inherited)
-        same = sum(not told_apart(best, a, self.images) for a in self.inherited)
+        same = sum(not distinguishable(best, a, self.images) for a in self.inherited)
         if same > 1:
             lines.append(
                 f"These {same} of {len(self.inherited)} cannot be told apart from the best by "
@@ -112,13 +112,15 @@ def tau(a: Sequence[float] | Any, b: Sequence[float] | Any) -> float:
     return float(kendalltau(a, b).statistic)
 
 
-def draw(trust: Trust, path: Path, title: str) -> Path:
+def draw(report: RankCorrelationReport, path: Path, title: str) -> Path:
     """Draw a panel each for agreement (if it was measured), cost, and calibration."""
-    panels = [_cost, _calibration] if trust.agreement is None else [_agreement, _cost, _calibration]
+    panels = (
+        [_cost, _calibration] if report.agreement is None else [_agreement, _cost, _calibration]
+    )
     figure = Figure((4.6 * len(panels), 4.2), layout="constrained")
     figure.suptitle(title)
     for index, panel in enumerate(panels, start=1):
-        panel(figure.add_subplot(1, len(panels), index), trust)
+        panel(figure.add_subplot(1, len(panels), index), report)
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=120)
     return path
@@ -130,10 +132,10 @@ def _spearman(a: Any, b: Any) -> float:
     return float(spearmanr(a, b).statistic)
 
 
-def _agreement(axes: Any, trust: Trust) -> None:
-    assert trust.agreement is not None
-    _with_intervals(axes, trust.alone, trust)
-    found = trust.agreement
+def _agreement(axes: Any, report: RankCorrelationReport) -> None:
+    assert report.agreement is not None
+    _with_intervals(axes, report.alone, report)
+    found = report.agreement
     axes.set(
         title=f"tau {found.tau:.2f} [{found.tau_low:.2f}, {found.tau_high:.2f}], "
         f"Spearman {found.spearman:.2f}",
@@ -142,27 +144,27 @@ def _agreement(axes: Any, trust: Trust) -> None:
     )
 
 
-def _cost(axes: Any, trust: Trust) -> None:
-    millions = [m / 1e6 for m in trust.macs]
-    _with_intervals(axes, millions, trust)
-    if trust.alone:
-        axes.scatter(millions, trust.alone, s=22, color=RED, label="trained alone")
+def _cost(axes: Any, report: RankCorrelationReport) -> None:
+    millions = [m / 1e6 for m in report.macs]
+    _with_intervals(axes, millions, report)
+    if report.alone:
+        axes.scatter(millions, report.alone, s=22, color=RED, label="trained alone")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, -0.32), ncols=2, frameon=False)
     axes.set(
-        title=f"tau with cost {trust.against_cost.tau:.2f}",
+        title=f"tau with cost {report.against_cost.tau:.2f}",
         xlabel="multiply-adds (millions)",
         ylabel="accuracy (%)",
     )
 
 
-def _with_intervals(axes: Any, across: Sequence[float], trust: Trust) -> None:
+def _with_intervals(axes: Any, across: Sequence[float], report: RankCorrelationReport) -> None:
     """Draw accuracies with inherited weights, each with its interval."""
-    low, high = zip(*trust.intervals, strict=True)
-    below = np.maximum(0, np.subtract(trust.inherited, low))
-    above = np.maximum(0, np.subtract(high, trust.inherited))
+    low, high = zip(*report.intervals, strict=True)
+    below = np.maximum(0, np.subtract(report.inherited, low))
+    above = np.maximum(0, np.subtract(high, report.inherited))
     axes.errorbar(
         across,
-        trust.inherited,
+        report.inherited,
         (below, above),
         fmt="o",
         markersize=4,
@@ -172,14 +174,14 @@ def _with_intervals(axes: Any, across: Sequence[float], trust: Trust) -> None:
     )
 
 
-def _calibration(axes: Any, trust: Trust) -> None:
-    images = [c.images for c in trust.calibration]
+def _calibration(axes: Any, report: RankCorrelationReport) -> None:
+    images = [c.images for c in report.calibration]
     axes.set(title="calibration of batch norms")
     if not images:
         axes.text(0.5, 0.5, "no batch norms", ha="center", color=GREY)
         return
-    axes.plot(images, [c.mean_accuracy for c in trust.calibration], "o-", color=BLUE)
+    axes.plot(images, [c.mean_accuracy for c in report.calibration], "o-", color=BLUE)
     axes.set(xscale="log", xlabel="images", ylabel="mean accuracy (%)")
     other = axes.twinx()
-    other.plot(images, [c.tau for c in trust.calibration], "s--", color=GREY)
+    other.plot(images, [c.tau for c in report.calibration], "s--", color=GREY)
     other.set(ylabel=f"tau against {images[-1]:,} images", ylim=(None, 1.05))

@@ -28,7 +28,7 @@ from collm_nas.spaces.supernet import Supernet
 
 
 @dataclass(frozen=True)
-class Bench:
+class SubnetEvaluator:
     """Where subnets are measured. What any search has measured in the same way is looked up."""
 
     measurement: Measurement
@@ -100,7 +100,7 @@ class Bench:
         return self.measurement.images.view(self._size(arch))
 
     def describe(self) -> Mapping[str, Any]:
-        """Name everything that accuracies of this bench depend on."""
+        """Name everything that accuracies of this evaluator depend on."""
         weights = self.measurement.weights
         images, protocol = self.measurement.images, vars(self.protocol)
         return {
@@ -119,7 +119,9 @@ class Bench:
         return self.measurement.weights.space.resolution(arch)
 
 
-def build_bench(cfg: DictConfig, space: SearchSpace, supernet: str | None = None) -> Bench:
+def build_subnet_evaluator(
+    cfg: DictConfig, space: SearchSpace, supernet: str | None = None
+) -> SubnetEvaluator:
     """Load weights and find images, as `cfg.evaluator`, `cfg.supernet` and `cfg.data` say.
 
     Args:
@@ -140,7 +142,7 @@ def build_bench(cfg: DictConfig, space: SearchSpace, supernet: str | None = None
             f"evaluator: {cfg.evaluator._target_} does not measure subnets with the weights they "
             "inherit; choose evaluator=supernet"
         )
-    return Bench(evaluator.measurement, build(cfg.data))
+    return SubnetEvaluator(evaluator.measurement, build(cfg.data))
 
 
 def _one_thread_each() -> int:

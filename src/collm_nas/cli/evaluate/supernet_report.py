@@ -1,7 +1,7 @@
 """`mode=supernet_report`: how far the accuracies of a supernet can be trusted.
 
-Subnets from the cheapest to the dearest are measured with inherited weights, and by an evaluator
-that knows them trained on their own. Each result is on disk before the next one is asked for.
+Subnets from the cheapest to the most expensive are measured with inherited weights, and by an
+evaluator that knows them trained on their own. Each result is on disk before the next is asked for.
 """
 
 from __future__ import annotations
@@ -14,13 +14,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from collm_nas.cli.evaluate.bench import Bench
+from collm_nas.cli.evaluate.subnet_evaluator import SubnetEvaluator
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.files import write_atomically
 from collm_nas.core.printable import say
 from collm_nas.core.problem import Evaluator
 from collm_nas.evaluator.cache import CachedEvaluator
-from collm_nas.report.trust import Agreement, Calibration, Trust, agreement, draw, tau
+from collm_nas.report.rank_correlation import (
+    Agreement,
+    Calibration,
+    RankCorrelationReport,
+    agreement,
+    draw,
+    tau,
+)
 from collm_nas.report.uncertainty import LEVEL, near_chance
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.training.reference_subnets import largest, smallest
@@ -30,13 +37,13 @@ LEAST = 3
 
 
 def supernet_report(
-    bench: Bench,
+    evaluator: SubnetEvaluator,
     stand_alone: Evaluator | None,
     subnets: int,
     calibration_images: Sequence[int],
     seed: int,
     directory: Path,
-) -> Trust:
+) -> RankCorrelationReport:
     """Measure, print, draw and store the report.
 
     Args:
@@ -50,26 +57,26 @@ def supernet_report(
     """
     if subnets < LEAST:
         raise ValueError(f"report.subnets must be at least {LEAST}, got {subnets}")
-    space = bench.measurement.weights.space
+    space = evaluator.measurement.weights.space
     archs = spread(space, subnets, seed)
     directory.mkdir(parents=True, exist_ok=True)
     macs = [space.costs(arch)["macs"] for arch in archs]
-    inherited = [_accuracy(bench, arch) for arch in archs]
+    inherited = [_accuracy(evaluator, arch) for arch in archs]
     alone: list[float] = []
     if stand_alone is not None:
         own = CachedEvaluator(stand_alone, directory / "stand_alone.jsonl")
         alone = [own.evaluate(arch)[own.objective] for arch in archs]
-    trust = Trust(
+    report = RankCorrelationReport(
         tuple(macs),
         tuple(inherited),
         tuple(alone),
-        tuple(_calibrations(bench, archs, calibration_images)),
+        tuple(_calibrations(evaluator, archs, calibration_images)),
         agreement(inherited, alone, seed) if alone else None,
         agreement(inherited, macs, seed),
-        bench.counted(bench.validation),
+        evaluator.counted(evaluator.validation),
     )
-    _write(trust, bench, archs, directory)
-    return trust
+    _write(report, evaluator, archs, directory)
+    return report
 
 
 def spread(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
@@ -85,26 +92,26 @@ def spread(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
     low, high = min(pool.values()), max(pool.values())
     chosen: list[Architecture] = []
     for step in range(min(count, len(pool))):
-        target = low + (high - low) * step / max(1, count - 1)
-        nearest = min(pool, key=lambda arch: abs(pool[arch] - target))
+        wanted = low + (high - low) * step / max(1, count - 1)
+        nearest = min(pool, key=lambda arch: abs(pool[arch] - wanted))
         chosen.append(nearest)
         del pool[nearest]
     return chosen
 
 
-def _accuracy(bench: Bench, arch: Architecture, **changes: Any) -> float:
-    return bench.accuracy(arch, bench.validation, **changes)["val_accuracy"]
+def _accuracy(evaluator: SubnetEvaluator, arch: Architecture, **changes: Any) -> float:
+    return evaluator.accuracy(arch, evaluator.validation, **changes)["val_accuracy"]
 
 
 def _calibrations(
-    bench: Bench, archs: Sequence[Architecture], counts: Sequence[int]
+    evaluator: SubnetEvaluator, archs: Sequence[Architecture], counts: Sequence[int]
 ) -> list[Calibration]:
     """Measure all subnets with each number of calibration images; the largest is the reference."""
-    if not bench.measurement.calibrates:
+    if not evaluator.measurement.calibrates:
         return []
-    available = len(bench.measurement.images.bn_split)
+    available = len(evaluator.measurement.images.bn_split)
     columns = {
-        count: [_accuracy(bench, arch, bn_images=count) for arch in archs]
+        count: [_accuracy(evaluator, arch, bn_images=count) for arch in archs]
         for count in sorted({min(count, available) for count in counts})
     }
     reference = columns[max(columns)] if columns else []
@@ -114,41 +121,51 @@ def _calibrations(
     ]
 
 
-def _write(trust: Trust, bench: Bench, archs: Sequence[Architecture], directory: Path) -> None:
-    space = bench.measurement.weights.space
-    picture = draw(trust, directory / "supernet_report.png", f"{space.name}: {bench.protocol.name}")
+def _write(
+    report: RankCorrelationReport,
+    evaluator: SubnetEvaluator,
+    archs: Sequence[Architecture],
+    directory: Path,
+) -> None:
+    space = evaluator.measurement.weights.space
+    picture = draw(
+        report, directory / "supernet_report.png", f"{space.name}: {evaluator.protocol.name}"
+    )
     path = directory / "supernet_report.json"
     content = {
-        **asdict(trust),
-        "intervals": trust.intervals,
+        **asdict(report),
+        "intervals": report.intervals,
         "architectures": [space.encode(arch) for arch in archs],
-        **bench.describe(),
+        **evaluator.describe(),
     }
     write_atomically(path, json.dumps(content, indent=2))
-    _print(trust, bench)
+    _print(report, evaluator)
     say("files:", f"  {path}", f"  {picture}")
 
 
-def _print(trust: Trust, bench: Bench) -> None:
+def _print(report: RankCorrelationReport, evaluator: SubnetEvaluator) -> None:
     print(
-        f"{len(trust.inherited)} subnets of {min(trust.macs) / 1e6:,.4g} to "
-        f"{max(trust.macs) / 1e6:,.4g} million multiply-adds; accuracy on {bench.validation}, "
-        f"{min(trust.inherited):.2f} to {max(trust.inherited):.2f}%; {bench.measurement.name}"
+        f"{len(report.inherited)} subnets of {min(report.macs) / 1e6:,.4g} to "
+        f"{max(report.macs) / 1e6:,.4g} million multiply-adds; accuracy on {evaluator.validation}, "
+        f"{min(report.inherited):.2f} to {max(report.inherited):.2f}%; {evaluator.measurement.name}"
     )
-    width = max((high - low) / 2 for low, high in trust.intervals)
-    print(f"  each is known to ± {width:.1f} points or better ({LEVEL}%, {trust.images:,} images)")
-    for line in trust.cautions():
+    width = max((high - low) / 2 for low, high in report.intervals)
+    print(f"  each is known to ± {width:.1f} points or better ({LEVEL}%, {report.images:,} images)")
+    for line in report.cautions():
         print(f"  {line}")
     lines: list[tuple[str, Agreement | str]] = [
-        ("trained alone", trust.agreement or "not measured (key: stand_alone)"),
-        ("cost", trust.against_cost),
+        ("trained alone", report.agreement or "not measured (key: stand_alone)"),
+        ("cost", report.against_cost),
     ]
     for name, found in lines:
         print(f"  inherited against {name + ':':15} {found}")
-    images, classes = bench.on(bench.validation).images.ranked_by, len(bench.data.classes)
-    if caution := near_chance(trust.inherited, images, classes):
+    images, classes = (
+        evaluator.on(evaluator.validation).images.ranked_by,
+        len(evaluator.data.classes),
+    )
+    if caution := near_chance(report.inherited, images, classes):
         print(f"  WARNING: {caution}.")
-    for c in trust.calibration:
+    for c in report.calibration:
         print(
             f"  {c.images:6,} calibration images: mean {c.mean_accuracy:.2f}%, tau {c.tau:.2f} "
             "against the most"

@@ -20,7 +20,7 @@ from collm_nas.spaces.published import all_published
 
 
 @dataclass(frozen=True)
-class Subject:
+class Target:
     """An architecture, and the directory that its results go to."""
 
     space: SearchSpace
@@ -30,7 +30,7 @@ class Subject:
     run: StoredRun | None = None
 
 
-def find_subject(cfg: DictConfig) -> Subject:
+def find_target(cfg: DictConfig) -> Target:
     """Return what the keys `run` and `rank`, or `arch`, name.
 
     Raises:
@@ -40,7 +40,7 @@ def find_subject(cfg: DictConfig) -> Subject:
     if cfg.arch is not None:
         arch, name = _written(cfg.arch, space)
         directory = cfg.out or cfg.run or Path("runs", "evaluate", space.identity, name)
-        return Subject(space, arch, name, Path(directory))
+        return Target(space, arch, name, Path(directory))
     if cfg.run is None:
         raise UserError(
             "nothing to evaluate: run=… names a run directory of search.py, arch=… an "
@@ -48,7 +48,7 @@ def find_subject(cfg: DictConfig) -> Subject:
         )
     run = read_run(Path(cfg.run))
     directory = Path(cfg.out or run.directory)
-    return Subject(space, nth(run, cfg.rank), f"rank {cfg.rank}", directory, run)
+    return Target(space, nth(run, cfg.rank), f"rank {cfg.rank}", directory, run)
 
 
 def nth(run: StoredRun, rank: int) -> Architecture:
