@@ -23,7 +23,7 @@ from collm_nas.config.run import build
 from collm_nas.core.architecture import Architecture
 from collm_nas.data.view import RandomView
 from collm_nas.evaluator.supernet import Measurement, SupernetEvaluator
-from collm_nas.report.trust import tau
+from collm_nas.report.rank_correlation import tau
 from collm_nas.spaces.mobilenet.supernet import OFASupernet
 
 CONF = Path(__file__).parents[1] / "conf"

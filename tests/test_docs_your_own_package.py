@@ -126,3 +126,18 @@ def test_a_model_that_is_chosen_for_a_strategy_of_ones_own(place: Path) -> None:
     done = run(place, "search.py", *words, **key)
     assert "llm=auto: using llm=gpt" in done.stdout, done.stderr
     assert done.returncode == 0, done.stderr
+
+
+def test_the_parts_keep_their_promises(place):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_nas.py"]
+    path = os.pathsep.join([str(place.parent), str(ROOT / "src")])
+    done = subprocess.run(
+        command,
+        cwd=place.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stdout
+    assert "6 passed" in done.stdout

@@ -29,7 +29,7 @@ MAY_IMPORT = {  # room -> the rooms, or single modules, that it knows
     "export": {"core", "config", "spaces", "data", "evaluator"},
     "logger": {"core", "config", "llm"},
     "report": {"core", "config", "spaces", "llm", "evaluator", "logger"},
-    "testing": {"core", "spaces", "prompting"},
+    "testing": {"core", "spaces", "prompting", "llm.base"},
     "cli": {
         *("core", "config", "data", "spaces", "prompting", "llm", "fake_llm", "strategy"),
         *("evaluator", "hardware", "training", "export", "logger", "report"),

@@ -19,7 +19,7 @@ from collm_nas.core.architecture import Architecture
 from collm_nas.evaluator.predictor import file as predictor_file
 from collm_nas.evaluator.predictor.evaluator import PredictorEvaluator
 from collm_nas.evaluator.predictor.file import Meaning, Predictor, WrongPredictor, read, save
-from collm_nas.evaluator.predictor.measured import read_table
+from collm_nas.evaluator.predictor.measured import measured_in_table
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.spaces.mobilenet.space import MobileNet
 from tests.conftest import SHARED
@@ -122,7 +122,7 @@ class TestMeasuredSubnets:
     """2,610 subnets of the published supernet, measured by others at 128, 160 and 192 pixels."""
 
     def test_a_predictor_that_was_trained_on_them_fits_them(self):
-        measured = read_table(DATA / "mit_ofa_subnets.csv.xz", ofa(128, 160, 192))
+        measured = measured_in_table(DATA / "mit_ofa_subnets.csv.xz", ofa(128, 160, 192))
         predicted = read(DATA / "mit_ofa_acc_predictor.npz").predict(measured.archs)
         errors = predicted - measured.accuracies
         assert len(errors) == 2610
@@ -130,7 +130,7 @@ class TestMeasuredSubnets:
         assert spearmanr(predicted, measured.accuracies)[0] == pytest.approx(0.9886, abs=1e-4)
 
     def test_the_official_one_ranks_them_from_160_pixels_on_but_is_no_accuracy(self):
-        everything = read_table(DATA / "mit_ofa_subnets.csv.xz", ofa(128, 160, 192))
+        everything = measured_in_table(DATA / "mit_ofa_subnets.csv.xz", ofa(128, 160, 192))
         predictor = read(DATA / "official" / "acc_predictor.pth")
         large = [i for i, arch in enumerate(everything.archs) if arch["r"][0] >= 160]
         measured = everything.pick(large)
@@ -146,7 +146,7 @@ class TestMeasuredSubnets:
 
         There are no measurements at 224: the order of the same subnets at 192 stands for it.
         """
-        everything = read_table(DATA / "mit_ofa_subnets.csv.xz", ofa(128, 160, 192))
+        everything = measured_in_table(DATA / "mit_ofa_subnets.csv.xz", ofa(128, 160, 192))
         at_192 = [i for i, arch in enumerate(everything.archs) if arch["r"] == (192,)]
         measured = everything.pick(at_192)
         asked = [Architecture.of({**arch.to_json(), "r": [224]}) for arch in measured.archs]

@@ -6,4 +6,5 @@ pytest.register_assert_rewrite(
     "collm_nas.testing.conformance",
     "collm_nas.testing.network_conformance",
     "collm_nas.testing.networks",
+    "collm_nas.testing.part_conformance",
 )
