@@ -66,7 +66,8 @@ def run(place: Path, *words: str, **environment: str) -> subprocess.CompletedPro
 
 
 def test_the_document_has_a_strategy_and_an_evaluator() -> None:
-    assert {Path(name).parent.name for name in FILES} == {"my_nas", "strategy", "evaluator"}
+    folders = {Path(name).parent.name for name in FILES}
+    assert folders == {"", "my_nas", "strategy", "evaluator"}
 
 
 def test_the_printed_command_runs_and_continues(place: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_model_that_is_chosen_for_a_strategy_of_ones_own(place: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_parts_keep_their_promises(place):
+def test_the_parts_keep_their_promises(place: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_nas.py"]
     path = os.pathsep.join([str(place.parent), str(ROOT / "src")])
     done = subprocess.run(
