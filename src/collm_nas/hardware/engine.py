@@ -6,6 +6,7 @@ import io
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -85,22 +86,9 @@ def describe(device: str, engine: str) -> str:
         if not torch.cuda.is_available():
             raise ValueError(f"hardware.device={device}: this machine has no CUDA device")
         name = torch.cuda.get_device_name(device)
-    else:
-        name = _cpu()
-    return f"{name}, {_version(engine)}"
-
-
-def _version(engine: str) -> str:
-    if engine == "torch":
-        return f"torch {torch.__version__}"
-    import onnxruntime
-
-    return f"onnxruntime {onnxruntime.__version__}"
-
-
-def _cpu() -> str:
-    """Name the processor; the system's own list is more precise than Python."""
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}"
+    else:  # the system's own list is more precise than Python
+        listed = Path("/proc/cpuinfo")
+        lines = listed.read_text().splitlines() if listed.exists() else []
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        name = next(names, platform.processor() or platform.machine())
+    return f"{name}, {engine} {import_module(engine).__version__}"

@@ -50,18 +50,20 @@ def time_calls(calls: Sequence[Callable[[], object]], repetitions: Repetitions) 
 
     A call must return when its work is done: on a GPU it has to wait for it.
     """
-    counts = [_calls_per_sample(call, repetitions) for call in calls]
+    counts = []
+    for call in calls:
+        for _ in range(repetitions.warmup):
+            call()
+        counts.append(max(1, round(repetitions.minimum_ms / max(_ms(call, 1), 1e-6))))
     samples: list[list[float]] = [[] for _ in calls]
     for _ in range(repetitions.repeats):
         for call, count, found in zip(calls, counts, samples, strict=True):
             found.append(_ms(call, count) / count)
-    return [_summary(found) for found in samples]
-
-
-def _calls_per_sample(call: Callable[[], object], repetitions: Repetitions) -> int:
-    for _ in range(repetitions.warmup):
-        call()
-    return max(1, round(repetitions.minimum_ms / max(_ms(call, 1), 1e-6)))
+    quartiles = [quantiles(found, n=4, method="inclusive") for found in samples]
+    return [
+        Timing(median(found), third - first, len(found))
+        for found, (first, _, third) in zip(samples, quartiles, strict=True)
+    ]
 
 
 def _ms(call: Callable[[], object], count: int) -> float:
@@ -69,8 +71,3 @@ def _ms(call: Callable[[], object], count: int) -> float:
     for _ in range(count):
         call()
     return 1000 * (time.perf_counter() - start)
-
-
-def _summary(samples: Sequence[float]) -> Timing:
-    first, _, third = quantiles(samples, n=4, method="inclusive")
-    return Timing(median(samples), third - first, len(samples))

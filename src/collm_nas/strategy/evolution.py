@@ -10,7 +10,7 @@ instead: the best of such a population are the best of all seen.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from annotated_types import Ge, Le
@@ -51,8 +51,7 @@ class Evolution:
         crossovers: CountOrZero,
         mutation_rate: Share | Mapping[str, Share],
     ) -> None:
-        problems = _misfits(population, parents, problem.space, mutation_rate)
-        if problems:
+        if problems := list(_misfits(population, parents, problem.space, mutation_rate)):
             raise ValueError("\n".join(problems))
         self.problem = problem
         self.seed = seed
@@ -70,11 +69,6 @@ class Evolution:
                 *rejection_sample(self.problem, archive, rng, [self.problem.sample] * missing)
             )
         parents = [r.arch for r in archive.top(self.parents) if r.arch is not None]
-        return Batch.of(*self._children(parents, archive, rng))
-
-    def _children(
-        self, parents: Sequence[Architecture], archive: Archive, rng: random.Random
-    ) -> list[Architecture]:
         space = self.problem.space
 
         def mutant(rng: random.Random) -> Architecture:
@@ -85,34 +79,30 @@ class Evolution:
             return space.crossover(one, other, rng)
 
         draws = [mutant] * self.mutants + [crossover] * self.crossovers
-        return rejection_sample(self.problem, archive, rng, draws)
+        return Batch.of(*rejection_sample(self.problem, archive, rng, draws))
 
 
 def _misfits(
-    population: int, parents: int, space: SearchSpace, rate: float | Mapping[str, float]
-) -> list[str]:
-    problems = []
+    population: int, parents: int, space: SearchSpace, rates: float | Mapping[str, float]
+) -> Iterator[str]:
     if not 2 <= parents <= population:
-        problems.append(
+        yield (
             f"strategy.parents must be between 2 and strategy.population, {population}, "
             f"got {parents}"
         )
-    if isinstance(rate, Mapping):
-        problems += _wrong_rates(rate, space)
-    return problems
-
-
-def _wrong_rates(rates: Mapping[str, float], space: SearchSpace) -> list[str]:
+    if not isinstance(rates, Mapping):
+        return
     counts = {v.name: v.count for v in space.variables}
     groups = [key.split("+") for key in rates]
     if sorted(name for group in groups for name in group) != sorted(counts):
-        return [
+        yield (
             f"strategy.mutation_rate must have one rate for each of {', '.join(sorted(counts))}, "
             f"got {', '.join(sorted(rates))}"
-        ]
-    return [
-        f"strategy.mutation_rate: {' and '.join(group)} differ in their numbers of genes, so each "
-        "needs a rate of its own"
-        for group in groups
-        if len({counts[name] for name in group}) > 1
-    ]
+        )
+        return
+    for group in groups:
+        if len({counts[name] for name in group}) > 1:
+            yield (
+                f"strategy.mutation_rate: {' and '.join(group)} differ in their numbers of genes, "
+                "so each needs a rate of its own"
+            )

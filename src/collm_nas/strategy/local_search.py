@@ -8,6 +8,7 @@ the round's note says which rounds were starts.
 from __future__ import annotations
 
 import random
+from itertools import islice
 
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.archive import Archive, Record, Round
@@ -49,11 +50,7 @@ class LocalSearch:
         around = self.problem.space.neighbours(current.arch)
         neighbours = [arch for arch in around if arch not in archive.seen]
         rng.shuffle(neighbours)
-        found: list[Architecture] = []
-        for arch in neighbours:
-            if len(found) < self.batch_size and self.problem.is_feasible(arch):
-                found.append(arch)
-        return found
+        return list(islice(filter(self.problem.is_feasible, neighbours), self.batch_size))
 
     def _climb(self, best: Record | None, round_: Round) -> Record | None:
         """Return the best since the last start; `None` while nothing could be evaluated."""

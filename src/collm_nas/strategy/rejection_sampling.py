@@ -36,21 +36,12 @@ def rejection_sample(
         return arch not in archive.seen and arch not in found and problem.is_feasible(arch)
 
     for draw in draws:
-        arch = (
-            next(filter(is_new, (draw(rng) for _ in range(ATTEMPTS))), None)
-            or next(filter(is_new, (problem.sample(rng) for _ in range(ATTEMPTS))), None)
-            or _one_of_the_rest(problem, is_new, rng)
-        )
+        candidates = (d(rng) for d in (draw, problem.sample) for _ in range(ATTEMPTS))
+        arch = next(filter(is_new, candidates), None)
+        if arch is None and problem.space.size() <= SMALL:
+            rest = [arch for arch in problem.space.architectures() if is_new(arch)]
+            arch = rng.choice(rest) if rest else None
         if arch is None:
             break
         found[arch] = None
     return list(found)
-
-
-def _one_of_the_rest(
-    problem: Problem, is_new: Callable[[Architecture], bool], rng: random.Random
-) -> Architecture | None:
-    if problem.space.size() > SMALL:
-        return None
-    rest = [arch for arch in problem.space.architectures() if is_new(arch)]
-    return rng.choice(rest) if rest else None

@@ -12,17 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from collm_nas.cli.evaluate.latency import latency_ms
+import torch
+
 from collm_nas.cli.evaluate.subnet_evaluator import SubnetEvaluator
 from collm_nas.cli.evaluate.target import Target
 from collm_nas.core.architecture import Architecture
 from collm_nas.core.printable import say
 from collm_nas.core.problem import amount
 from collm_nas.evaluator.protocol import METRICS
+from collm_nas.hardware.timing import Repetitions, time_calls
 from collm_nas.report.evaluations import keep
 from collm_nas.report.uncertainty import LEVEL, distinguishable, near_chance, written
 from collm_nas.spaces.base import SearchSpace
 from collm_nas.training.reference_subnets import largest, smallest
+
+REPETITIONS = Repetitions(warmup=3, repeats=15, minimum_ms=1)  # of an image, for its latency
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ def evaluate_inherited(
     if controls:
         archs |= controls_of(target.space)
     rows = [row(label, arch, target.space, evaluator, seeds) for label, arch in archs.items()]
-    meaning = [*explain(evaluator, seeds), *_near_chance(evaluator, rows)]
+    meaning, classes = explain(evaluator, seeds), len(evaluator.data.classes)
+    images = len(evaluator.data.split("test"))
+    if caution := near_chance((r.metrics["test_accuracy"] for r in rows), images, classes):
+        meaning.append(f"WARNING: {caution}.")
     print_rows(rows, evaluator)
     say(*meaning, *indistinct(rows, evaluator.counted("test")))
     entry = {
@@ -59,12 +66,6 @@ def evaluate_inherited(
     }
     say(f"written to {keep(target.directory, entry)}")
     return rows
-
-
-def _near_chance(evaluator: SubnetEvaluator, rows: Sequence[SubnetAccuracy]) -> list[str]:
-    images, classes = len(evaluator.data.split("test")), len(evaluator.data.classes)
-    caution = near_chance((r.metrics["test_accuracy"] for r in rows), images, classes)
-    return [f"WARNING: {caution}."] if caution else []
 
 
 def controls_of(space: SearchSpace) -> dict[str, Architecture]:
@@ -92,8 +93,13 @@ def row(
     means = {name: statistics.fmean(run[name] for run in runs) for name in runs[0]}
     several = len(runs) > 1
     spread = {n: statistics.stdev(run[n] for run in runs) for n in means} if several else {}
-    latency = latency_ms(evaluator.subnet(arch), space.resolution(arch))
-    return SubnetAccuracy(label, space.encode(arch), means, spread, space.costs(arch), latency)
+    subnet, side = evaluator.subnet(arch).cpu(), space.resolution(arch)
+    images = torch.zeros(1, 3, side, side)
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        (timing,) = time_calls([lambda: subnet(images)], REPETITIONS)
+    costs = space.costs(arch)
+    return SubnetAccuracy(label, space.encode(arch), means, spread, costs, timing.median_ms)
 
 
 def explain(evaluator: SubnetEvaluator, seeds: Sequence[int]) -> list[str]:

@@ -41,7 +41,12 @@ def train(space: SearchSpace, measured: Measured, seed: int, held_out: float = 0
     Raises:
         ValueError: there are too few subnets, or all are equally good.
     """
-    _refuse_unsuitable(measured, held_out)
+    if not 0 < held_out < 1:
+        raise ValueError(f"--held-out must be between 0 and 1, got {held_out}")
+    if len(measured.archs) < FEWEST:
+        raise ValueError(f"{len(measured.archs)} subnets are too few: at least {FEWEST} are needed")
+    if not np.isfinite(measured.accuracies).all() or np.ptp(measured.accuracies) == 0:
+        raise ValueError("the accuracies must be finite and differ")
     training, rest = measured.split(held_out, seed)
     fitted, chosen_on = training.split(0.2, seed + 1)
     errors = {
@@ -154,15 +159,6 @@ def _trained(space: SearchSpace, measured: Measured) -> dict[str, tuple[Value, .
 def _rmse(predictor: Predictor, measured: Measured) -> float:
     errors = predictor.predict(measured.archs) - measured.accuracies
     return float(np.sqrt(np.mean(errors**2)))
-
-
-def _refuse_unsuitable(measured: Measured, held_out: float) -> None:
-    if not 0 < held_out < 1:
-        raise ValueError(f"--held-out must be between 0 and 1, got {held_out}")
-    if len(measured.archs) < FEWEST:
-        raise ValueError(f"{len(measured.archs)} subnets are too few: at least {FEWEST} are needed")
-    if not np.isfinite(measured.accuracies).all() or np.ptp(measured.accuracies) == 0:
-        raise ValueError("the accuracies must be finite and differ")
 
 
 if __name__ == "__main__":
