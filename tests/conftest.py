@@ -112,6 +112,6 @@ def limited(space: NASBench201) -> Problem:
 def search_config(*overrides: str, strategy: str = "collm", llm: str = "scripted") -> DictConfig:
     """Compose the config of a search, as `search.py` would, with the names of its choices."""
     names = ["choices.searchspace=nasbench201", f"choices.strategy={strategy}"]
-    names += ["choices.recipe=x", "choices.logger=x"]
+    names += ["choices.recipe=x"]
     chosen = [f"strategy={strategy}", f"llm={llm}", f"choices.llm={llm}"]
     return load("search", *chosen, *names, "report=line", *overrides)

@@ -26,7 +26,7 @@ from tests.answers import body
 from tests.conftest import load, search_config
 
 URL = "http://127.0.0.1:9/v1"  # nobody listens there
-NAMES = [f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe", "logger")]
+NAMES = [f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe")]
 ENDLESS = ["budget.evaluations=14000", "budget.idle_rounds=100000", "caps.usd=null"]
 
 

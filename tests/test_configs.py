@@ -8,7 +8,7 @@ from collm_nas.cli import session
 from collm_nas.config.run import UserError
 from tests.conftest import CONF, load, options
 
-NAMES = [f"choices.{group}=x" for group in ("searchspace", "strategy", "llm", "recipe", "logger")]
+NAMES = [f"choices.{group}=x" for group in ("searchspace", "strategy", "llm", "recipe")]
 UNSET = {"table": "evaluator.table=x", "replay": "llm.model.run=x", "gguf": "llm.model.path=x"}
 
 

@@ -25,7 +25,7 @@ MAY_IMPORT = {  # room -> the rooms, or single modules, that it knows
     "fake_llm": {"core", "config", "spaces", "prompting", "llm", "testing.schema"},
     "evaluator": {"core", "config", "spaces", "data"},
     "hardware": {"core", "config", "spaces", "evaluator"},
-    "training": {"core", "config", "spaces", "data", "evaluator"},
+    "training": {"core", "config", "spaces", "data", "evaluator", "logger.base"},
     "export": {"core", "config", "spaces", "data", "evaluator"},
     "logger": {"core", "config", "llm"},
     "report": {"core", "config", "spaces", "llm", "evaluator", "logger"},

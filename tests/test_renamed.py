@@ -7,7 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from collm_nas.config.binding import composed, stored
-from collm_nas.config.renamed import current_name, with_current_keys, with_current_names
+from collm_nas.config.renamed import (
+    current_name,
+    with_current_keys,
+    with_current_names,
+    with_current_settings,
+)
 from tests.conftest import ROOT, load
 
 
@@ -59,6 +64,15 @@ def test_channels_that_an_older_recipe_sorts_are_a_preparation():
     kind = pkgutil.resolve_name(found["prepare"].pop("_target_"))
     assert kind(**found["prepare"]).expansions == [4, 6]
     assert {**found, "prepare": None} == with_current_names({**phase, "sort_channels": None})
+
+
+def test_a_logger_without_a_name_and_settings_of_one_are_taken():
+    own = {"_target_": "my_nas.Logger", "file": "x"}
+    assert with_current_settings({"logger": own})["logger"] == {"logger": own}
+    shipped = {"wandb": {"_target_": "collm_nas.logger.wandb.WandbLogger", "project": "a"}}
+    changed = with_current_settings({"logger": {**shipped, "project": "b"}})["logger"]
+    assert changed == {"wandb": {**shipped["wandb"], "project": "b"}}
+    assert with_current_keys(["search.py", "logger.tags=[a]"])[1] == "logger.wandb.tags=[a]"
 
 
 # -- how models are prompted was set in three places ---------------------------------------------

@@ -43,9 +43,8 @@ QUICK = [
     "validation.bn_images=20",
     "data_workers=0",
     *(f"choices.{name}=x" for name in ("searchspace", "recipe", "strategy", "llm")),
-    "choices.logger=csv",
 ]
-NAMED = QUICK[-5:]
+NAMED = QUICK[-4:]
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +84,7 @@ def test_a_run_leaves_weights_that_say_where_they_come_from(tmp_path):
 
 def test_metrics_are_logged(tmp_path):
     train(tmp_path / "run", "pace.log_every_steps=2")
-    metrics = tmp_path / "run" / "phases" / "all" / "metrics-0" / "metrics.csv"
-    with metrics.open() as file:
+    with (tmp_path / "run" / "phases" / "all" / "steps.csv").open() as file:
         rows = list(csv.DictReader(file))
     logged = [row for row in rows if row["loss"]]
     assert [int(row["step"]) for row in logged] == [2, 4, 5]
@@ -216,7 +214,7 @@ def test_official_weights_that_cannot_be_had_end_with_a_message(tmp_path):
 def test_offline_wandb_goes_on_under_the_same_id(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    wandb = ["logger=wandb", "choices.logger=wandb"]
+    wandb = ["logger=wandb"]
     train(tmp_path / "run", *wandb)
     first = (tmp_path / "run" / "wandb_id_all").read_text()
     (tmp_path / "run" / "phases" / "all" / "finished").unlink()

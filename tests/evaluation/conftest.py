@@ -13,7 +13,7 @@ from tests.evaluator.conftest import space_of
 
 SPACE = "shufflenet_tiny"
 QUICK = ["evaluator.device=cpu", "evaluator.changes.bn_images=100"]
-NAMES = [f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe", "logger")]
+NAMES = [f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe")]
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from collm_nas.cli import session
-from collm_nas.config.run import Stopped
+from collm_nas.config.run import Stopped, UserError
 from collm_nas.core.archive import Archive, Record, Round
 from collm_nas.llm.ledger import Ledger, Totals
-from collm_nas.logger.base import Snapshot, snapshots
+from collm_nas.logger.base import LoggedRun, Metrics
 from collm_nas.logger.csv import CSVLogger
+from collm_nas.logger.snapshot import Snapshot, snapshots
 from collm_nas.report.errors import WRONG_INPUT
 from tests.conftest import ROOT, search_config
 from tests.strategy.toy import staircase
@@ -76,10 +77,65 @@ def test_snapshots_count_what_the_archive_holds(tmp_path):
 
 def test_notes_neither_act_in_a_spreadsheet_nor_break_it(tmp_path):
     snapshot = Snapshot(0, 1, 50.0, 0, 0, 0, 2, 10, 0.0, "clean:0", NOTE)
-    logger = CSVLogger(tmp_path, [snapshot], {})
-    logger.log_round(snapshot)
+    logger = CSVLogger(LoggedRun(tmp_path, 0, {}, [snapshot.metrics()]))
+    logger.log(snapshot.metrics(), 1)
     for row in rows(tmp_path):
         assert row["strategy"] == "'=HYPERLINK(\"http://x\")\\x1b[2J \\ud800, 'é'"
+
+
+def test_steps_that_happen_again_are_in_the_file_once(tmp_path):
+    """A training goes on at a checkpoint, before the last steps that were logged."""
+    folder = tmp_path / "phases" / "all"
+    folder.mkdir(parents=True)
+
+    def visit(last_step: int, *logged: tuple[int, dict[str, float]]) -> None:
+        logger = CSVLogger(LoggedRun(tmp_path, last_step, {}, phase="all"))
+        for step, metrics in logged:
+            logger.log(metrics, step)
+        logger.finish()
+
+    visit(0, (2, {"loss": -2.5}), (4, {"loss": 1.5}), (4, {"val": 50.0}), (6, {"loss": 1.0}))
+    visit(4, (6, {"loss": 1.25}))
+    lines = (folder / "steps.csv").read_text().splitlines()
+    assert lines == ["step,loss,val", "2,-2.5,", "4,1.5,", "4,,50.0", "6,1.25,"]
+
+
+def test_several_loggers_and_ones_own_log_a_search_at_once(tmp_path):
+    own = "{_target_: tests.logger.test_loggers.Own, file: own.txt}"
+    session.run(
+        search_config("logger=[csv,tensorboard]", f"+logger.own={own}", *LIGHTNING), tmp_path
+    )
+    steps = [f"{row['round']} {row['evaluations']}" for row in rows(tmp_path)]
+    assert (tmp_path / "own.txt").read_text().splitlines() == [*steps, "over"]
+    with (tmp_path / "tensorboard" / "metrics.csv").open(newline="") as file:
+        logged = [f"{row['step']} {row['evaluations']}" for row in csv.DictReader(file)]
+    assert logged == steps
+
+
+def test_a_package_that_a_logger_lacks_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("pytorch_lightning.loggers.tensorboard._TENSORBOARD_AVAILABLE", False)
+    monkeypatch.setattr("lightning_fabric.loggers.tensorboard._TENSORBOARD_AVAILABLE", False)
+    monkeypatch.setattr("lightning_fabric.loggers.tensorboard._TENSORBOARDX_AVAILABLE", False)
+    with pytest.raises(UserError, match="logger: Neither `tensorboard` nor `tensorboardX`"):
+        session.run(search_config("logger=tensorboard"), tmp_path)
+
+
+LIGHTNING = ["logger.tensorboard.logger._target_=pytorch_lightning.loggers.CSVLogger"]
+
+
+class Own:
+    """A logger as a user may write it."""
+
+    def __init__(self, run: LoggedRun, file: str) -> None:
+        self.path = run.folder / file
+
+    def log(self, metrics: Metrics, step: int) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{step} {metrics['evaluations']}\n")
+
+    def finish(self) -> None:
+        with self.path.open("a") as file:
+            file.write("over\n")
 
 
 def wandb_steps(run_dir: Path) -> list[list[tuple[int, dict[str, str]]]]:

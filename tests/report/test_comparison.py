@@ -19,7 +19,7 @@ from collm_nas.report.gathering import Comparison, Gathered, gather
 from collm_nas.report.next_command import next_command
 from tests.conftest import ROOT, load, search_config
 
-NAMES = [f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe", "logger")]
+NAMES = [f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe")]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from collm_nas.logger.base import Snapshot
+from collm_nas.logger.snapshot import Snapshot
 from collm_nas.report.console import Progress, duration, first_words
 
 

@@ -59,15 +59,14 @@ def with_keys(models: Mapping[str, ChatModel], is_new: bool) -> Mapping[str, Cha
     return models
 
 
-def require_login(logger: str) -> None:
-    """See whether a class of loggers, named by its `_target_`, can report.
+def require_logins(loggers: Mapping[str, Any]) -> None:
+    """See whether the loggers of a config, by name, can report.
 
     Raises:
-        UserError: it cannot; the message says what to do.
+        UserError: some cannot; the message says what to do.
     """
-    kind = pkgutil.resolve_name(logger)
-    if isinstance(kind, NeedsLogin):
-        kind.require_login()
+    kinds = [pkgutil.resolve_name(node["_target_"]) for node in loggers.values() if node]
+    all_of(*(kind.require_login for kind in kinds if isinstance(kind, NeedsLogin)))
 
 
 def require_room(run_dir: Path, files: float = 0.0) -> None:

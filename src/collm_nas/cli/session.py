@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from collm_nas.cli.preflight import all_of, require_login, require_room, with_keys
+from collm_nas.cli.preflight import all_of, require_logins, require_room, with_keys
 from collm_nas.cli.roles import build_models, build_strategy
 from collm_nas.config.binding import MODELS, with_models
 from collm_nas.config.run import Fruitless, Stopped, UserError, build, environment, open_run
@@ -41,7 +41,8 @@ from collm_nas.data.base import BrokenImage, DataUnavailable
 from collm_nas.evaluator.cache import CachedEvaluator
 from collm_nas.llm.base import CapReached, ChatModel, ContextFull, LLMUnavailable
 from collm_nas.llm.ledger import Caps, Ledger
-from collm_nas.logger.base import SearchLogger, snapshots
+from collm_nas.logger.base import LoggedRun, Loggers
+from collm_nas.logger.snapshot import snapshots
 from collm_nas.report import pareto
 from collm_nas.report.console import Progress, Silent
 from collm_nas.report.integrity import check_files, read_result
@@ -176,7 +177,7 @@ def build_parts(cfg: DictConfig, run_dir: Path) -> Parts:
         inner, models, *_ = all_of(
             lambda: build(cfg.evaluator, space=space),
             lambda: with_keys(build_models(cfg.strategy), is_new),
-            lambda: require_login(cfg.logger._target_),
+            lambda: require_logins(cfg.logger),
             lambda: require_room(run_dir),
         )
         evaluator = CachedEvaluator(inner, run_dir / "evaluations.jsonl")
@@ -239,19 +240,20 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
     archive, done = parts.archive, len(parts.archive.evaluated())
     if done and cfg.report == "full":
         say(f"continuing {run_dir}: {len(archive.rounds)} rounds, {done} evaluations are done")
-    settings = OmegaConf.to_container(cfg, resolve=True)
+    settings = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
     seen = snapshots(archive, parts.ledger.totals, parts.evaluator.protocol)
-    logger: SearchLogger = build(cfg.logger, run_dir=run_dir, past=seen[1:], config=settings)
+    past = [snapshot.metrics() for snapshot in seen[1:]]
     start = time.monotonic()
     title = f"{cfg.choices.strategy} on {cfg.choices.searchspace} -> {run_dir}"
     show = Progress(title, parts.budget.evaluations, done) if cfg.report == "full" else Silent()
-    with show as progress:
+    logged = LoggedRun(run_dir, len(past) - 1, settings, past)
+    with Loggers.build(cfg.logger, logged) as loggers, show as progress:
 
         def on_round(archive: Archive) -> None:
             totals = parts.ledger.totals(len(archive.rounds))
             seen.append(seen[-1].after(archive.rounds[-1], archive.objective, totals))
             progress.show(seen[-1])
-            logger.log_round(seen[-1])
+            loggers.log(seen[-1].metrics(), seen[-1].round)
             _check_wall_time(cfg.caps.wall_seconds, time.monotonic() - start)
 
         try:
@@ -275,7 +277,7 @@ def _search(cfg: DictConfig, run_dir: Path, parts: Parts) -> tuple[str, bool]:
             return str(stop), False
         except KeyboardInterrupt:
             return "interrupted", False
-    logger.finish(archive)
+        loggers.log_archive(archive)
     return reason, True
 
 

@@ -35,7 +35,7 @@ from collm_nas.training.pace import Pace
 
 TrainOn = Literal["train_fit", "train"] | None
 Range = Annotated[list[NotNegative | None], Len(2, 2)]
-Logger = Annotated[Node, Given(["run_dir", "past", "config"])]
+Loggers = Annotated[dict[str, Node | None], Given(["run"])]
 # an interpolation of another key, with or without a default
 REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([^{}:,]+)(?:,[^{}]*)?\}")
 
@@ -47,7 +47,6 @@ class Choices(TypedDict, total=False):
     strategy: Text
     llm: Text
     recipe: Text
-    logger: Text
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class SearchSettings:
     hardware: Annotated[Node, Given(["space"])]
     evaluator: Annotated[Node, Given(["space"])]
     strategy: Annotated[Node, Given(["problem"])]
-    logger: Logger
+    logger: Loggers
     limits: dict[str, NotNegative | Range | None]
     pareto: dict[str, float] | None
     constraint_mode: ConstraintMode
@@ -122,7 +121,7 @@ class TrainingSettings:
     data: Node
     recipe: Node
     trainer: Node
-    logger: Logger
+    logger: Loggers
     choices: Choices
     pace: Pace
     train_on: TrainOn

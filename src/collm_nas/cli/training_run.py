@@ -14,17 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-from uuid import uuid4
+from typing import Any, Literal, cast
 
 import pytorch_lightning as L
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.loggers import Logger as LightningBase
 
-from collm_nas.cli.preflight import all_of, require_login, require_room
+from collm_nas.cli.preflight import all_of, require_logins, require_room
 from collm_nas.config.run import Stopped, UserError, build, environment, open_run
 from collm_nas.core.cache import cache_dir
 from collm_nas.core.files import write_atomically
@@ -34,6 +33,8 @@ from collm_nas.data.pixels import pixel_format
 from collm_nas.evaluator.images import ProtocolImages
 from collm_nas.evaluator.protocol import protocol
 from collm_nas.evaluator.supernet import calibration_view
+from collm_nas.logger.base import LoggedRun, Loggers
+from collm_nas.logger.lightning import LightningLogger
 from collm_nas.report.next_command import next_command
 from collm_nas.report.uncertainty import LEVEL, near_chance, written
 from collm_nas.spaces.base import SearchSpace
@@ -44,9 +45,10 @@ from collm_nas.training.checkpoints import Diverged
 from collm_nas.training.fit import check
 from collm_nas.training.pace import Pace
 from collm_nas.training.phases import Interrupted, Job, run_phases, save_network
-from collm_nas.training.recipe import Phase, Recipe
+from collm_nas.training.recipe import Recipe
 from collm_nas.training.reference_subnets import anchors
 from collm_nas.training.seeds import key
+from collm_nas.training.trainer_logger import TrainerLogger
 from collm_nas.training.validation import Anchors
 
 # what the weights depend on: it may not change between two visits of a run
@@ -146,7 +148,7 @@ def equipment(cfg: DictConfig, space: SearchSpace, run_dir: Path) -> list[Callab
     """
     return [
         lambda: build_trainer(cfg),
-        lambda: require_login(cfg.logger._target_),
+        lambda: require_logins(cfg.logger),
         lambda: require_room(run_dir, _bytes_of(space, len(cfg.recipe.phases))),
     ]
 
@@ -302,29 +304,13 @@ def build_trainer(cfg: DictConfig, **parts: Any) -> L.Trainer:
     return trainer
 
 
-def _loggers(cfg: DictConfig, run_dir: Path, phase: Phase) -> Sequence[Logger]:
-    """Return Lightning's loggers: CSV always, W&B if it is chosen (logger=wandb)."""
-    directory = run_dir / "phases" / phase.name
-    visit = len([*directory.glob("metrics-*")])  # Lightning would delete what an earlier one wrote
-    csv = CSVLogger(directory, name="", version=f"metrics-{visit}")
-    if cfg.choices.logger != "wandb" or _rank():
-        return [csv]
-    id_file = run_dir / f"wandb_id_{phase.name}"
-    if not id_file.exists():
-        write_atomically(id_file, uuid4().hex[:8])
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    wandb = WandbLogger(
-        name=f"{run_dir.name}/{phase.name}",
-        save_dir=run_dir,
-        id=id_file.read_text(),
-        resume="allow",
-        project=cfg.logger.project,
-        entity=cfg.logger.entity,
-        group=cfg.logger.group,
-        job_type="train",
-        config=settings,
-    )
-    return [csv, wandb]
+def _loggers(cfg: DictConfig, run_dir: Path, phase: str, done: int) -> list[LightningBase]:
+    """Build the loggers of a phase of which `done` steps are; the first process has them alone."""
+    if _rank():
+        return []
+    settings = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
+    loggers = Loggers.build(cfg.logger, LoggedRun(run_dir, done, settings, phase=phase)).members
+    return [x.logger if isinstance(x, LightningLogger) else TrainerLogger(x) for x in loggers]
 
 
 def _info(cfg: DictConfig, data: ImageData, recipe: Recipe) -> dict[str, str]:

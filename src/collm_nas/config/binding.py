@@ -103,7 +103,7 @@ class StoredConfig(TypedDict, total=False):
     data: StoredNode
     recipe: StoredNode
     trainer: StoredNode
-    logger: StoredNode
+    logger: dict[str, StoredNode | None] | StoredNode
     choices: dict[str, str | None]
     limits: dict[str, float | list[float | None] | None]
     pareto: dict[str, float] | None

@@ -48,6 +48,7 @@ UNSAID: dict[str, Any] = {  # what held in a run of then that does not say
     "memory": True,
     "examples": 0,
 }
+WANDB = ("project", "entity", "group", "job_type", "tags")  # settings, once of `logger` itself
 SPELLING = ("names", "order_seed")  # settings that spaces had
 ABSENT = object()
 ARGUMENT = re.compile(r"([+~]*)([\w.]+)(=.*)?", re.DOTALL)
@@ -89,6 +90,7 @@ def with_current_keys(arguments: Sequence[str]) -> list[str]:
     Where another package's space or strategy is chosen, its settings are its own.
     """
     today = {old: f"prompting.{new}" for new, olds in PROMPTING.items() for old in olds}
+    today |= {f"logger.{setting}": f"logger.wandb.{setting}" for setting in WANDB}
     for group in ("searchspace", "strategy"):
         ours = {path.stem for path in (conf_dir() / group).glob("*.yaml")}
         typed = [a.removeprefix(f"{group}=") for a in arguments if a.startswith(f"{group}=")]
@@ -102,12 +104,13 @@ def with_current_keys(arguments: Sequence[str]) -> list[str]:
 
 
 def with_current_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config with all that it says of prompting under `prompting`, as today.
+    """Return a config with what it says of prompting and loggers where it stands today.
 
     It is that of an older run, or was composed with an older file of a user's. Spaces and
     strategies that are not of this package keep their settings.
     """
     changed: dict[str, Any] = deepcopy(dict(config))
+    _name_loggers(changed)
     is_stored = "prompting" not in changed
     found, is_prompted = {}, False
     for setting, olds in PROMPTING.items():
@@ -129,6 +132,18 @@ def with_current_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     if found or is_prompted:
         changed["prompting"] = {**(UNSAID if is_stored else changed["prompting"]), **found}
     return {key: _without_names(value) for key, value in changed.items()}
+
+
+def _name_loggers(config: dict[str, Any]) -> None:
+    """Name the loggers where a config has one node, or settings of it without a name."""
+    if isinstance(choices := config.get("choices"), dict):
+        choices.pop("logger", None)
+    if not isinstance(logger := config.get("logger"), dict):
+        return
+    if "_target_" in logger:
+        config["logger"] = {"logger": logger}
+    elif loose := {key: logger.pop(key) for key in WANDB if key in logger}:
+        logger["wandb"] = {**(logger.get("wandb") or {}), **loose}
 
 
 def _pop(config: dict[str, Any], key: str) -> Any:

@@ -1,76 +1,95 @@
-"""What a logger of a search is: it is told of every round, and of the end."""
+"""What a logger is, for searches and trainings alike: numbers go in, one step after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
-from collm_nas.core.archive import Archive, Round
-from collm_nas.llm.ledger import Totals
+from collm_nas.config.run import build
+from collm_nas.core.archive import Archive
+
+Metrics = Mapping[str, Any]  # numbers and texts by name; `None` is not known
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A search after a round, in numbers."""
-
-    round: int
-    evaluations: int
-    best: float | None  # objective of the best feasible architecture
-    duplicates: int
-    invalid: int
-    infeasible: int
-    llm_calls: int
-    tokens: int
-    usd: float
-    protocol: str  # how candidates are evaluated
-    strategy: str  # the strategy's memo of the round
-
-    @classmethod
-    def before(cls, protocol: str) -> Snapshot:
-        """Return the snapshot before the first round."""
-        return cls(-1, 0, None, 0, 0, 0, 0, 0, 0.0, protocol, "")
-
-    def after(self, round_: Round, objective: str, totals: Totals) -> Snapshot:
-        """Return the snapshot after the next round; `totals` are of all calls until its end."""
-        verdicts = [r.verdict for r in round_.records]
-        feasible = [r.metrics[objective] for r in round_.records if r.verdict == "feasible"]
-        known = [] if self.best is None else [self.best]
-        return Snapshot(
-            round=round_.index,
-            evaluations=self.evaluations + sum(objective in r.metrics for r in round_.records),
-            best=max([*known, *feasible], default=None),
-            duplicates=self.duplicates + verdicts.count("duplicate"),
-            invalid=self.invalid + verdicts.count("invalid"),
-            infeasible=self.infeasible + verdicts.count("infeasible"),
-            llm_calls=totals.calls,
-            tokens=totals.tokens,
-            usd=totals.usd,
-            protocol=self.protocol,
-            strategy=round_.note,
-        )
-
-
-def snapshots(archive: Archive, totals: Callable[[int], Totals], protocol: str) -> list[Snapshot]:
-    """Return a snapshot after each round of `archive`, preceded by the one before the first.
+class LoggedRun:
+    """The search, or the phase of a training, that a logger is built for.
 
     Args:
-        totals: what the calls of the first so many rounds have cost.
-    """
-    found = [Snapshot.before(protocol)]
-    for round_ in archive.rounds:
-        found.append(found[-1].after(round_, archive.objective, totals(round_.index + 1)))
-    return found
-
-
-class SearchLogger(Protocol):
-    """Sends a search somewhere. A resumed search logs on where it stopped.
-
-    Its constructor is given `run_dir`, the snapshots of the rounds that are `past`, and `config`.
+        directory: of the run.
+        last_step: the last that earlier visits logged, at most; what they logged after it happens
+            again.
+        config: all settings.
+        past: what there was to log in each step until then, from 0; `None`: nobody remembers.
+        phase: of a training.
     """
 
-    def log_round(self, snapshot: Snapshot) -> None:
-        """Log a round that is finished."""
+    directory: Path
+    last_step: int
+    config: Mapping[str, Any]
+    past: Sequence[Metrics] | None = None
+    phase: str = ""
 
-    def finish(self, archive: Archive) -> None:
-        """Log the whole archive of a finished search and close."""
+    @property
+    def folder(self) -> Path:
+        """Return where the files of a logger belong."""
+        return self.directory / "phases" / self.phase if self.phase else self.directory
+
+    @property
+    def axis(self) -> str:
+        """Return what a step is: a `round` of a search, or a `step` of an optimiser."""
+        return "step" if self.phase else "round"
+
+
+class Logger(Protocol):
+    """Sends metrics somewhere. Its constructor is given the `run`, besides its own settings."""
+
+    def log(self, metrics: Metrics, step: int) -> None:
+        """Log what is known after `step`; not each step has the same metrics."""
+
+    def finish(self) -> None:
+        """Close: this visit logs nothing more."""
+
+
+@runtime_checkable
+class LogsArchive(Protocol):
+    """A logger that can show all candidates of a search."""
+
+    def log_archive(self, archive: Archive) -> None:
+        """Log the archive of a search that is over."""
+
+
+@dataclass(frozen=True)
+class Loggers:
+    """Several loggers as one, to be used in a `with` block, at whose end they finish."""
+
+    members: Sequence[Logger]
+
+    @classmethod
+    def build(cls, nodes: Mapping[str, Any], run: LoggedRun) -> Loggers:
+        """Build those under the key `logger`; `null` is none.
+
+        Raises:
+            UserError: one cannot be built, or cannot reach its service.
+        """
+        return cls([build(node, run=run) for node in nodes.values() if node is not None])
+
+    def __enter__(self) -> Loggers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for logger in self.members:
+            logger.finish()
+
+    def log(self, metrics: Metrics, step: int) -> None:
+        """See `Logger`."""
+        for logger in self.members:
+            logger.log(metrics, step)
+
+    def log_archive(self, archive: Archive) -> None:
+        """See `LogsArchive`."""
+        for logger in self.members:
+            if isinstance(logger, LogsArchive):
+                logger.log_archive(archive)

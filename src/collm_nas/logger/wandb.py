@@ -1,6 +1,8 @@
-"""Weights & Biases: curves per round, a table of all candidates, strategies and costs.
+"""Weights & Biases: curves of a search or a training, and a table of all candidates.
 
-The run's id lies in the run directory, so that a resumed search goes on in the same W&B run.
+Its package is used directly, as Lightning's logger would make every search import torch, and would
+log the phases of a training into one W&B run. The run's id lies in the run directory, so that what
+continues goes on in the same W&B run.
 """
 
 from __future__ import annotations
@@ -8,9 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 from uuid import uuid4
 
 from collm_nas.config.run import UserError
@@ -19,7 +19,7 @@ from collm_nas.core.files import write_atomically
 from collm_nas.core.printable import printable, spreadsheet_cell
 from collm_nas.core.problem import costs_of
 from collm_nas.core.ranges import Text
-from collm_nas.logger.base import Snapshot
+from collm_nas.logger.base import LoggedRun, Metrics
 
 ID = re.compile("[0-9a-f]{8}")
 OFFLINE = ("offline", "disabled", "dryrun")  # values of WANDB_MODE
@@ -40,7 +40,7 @@ COLUMNS: list[str | int] = [
 
 
 class WandbLogger:
-    """Logs to one W&B run per run directory; a step is a round, whichever visit logs it.
+    """Logs to one W&B run per search, or phase of a training, whichever visit logs it.
 
     Raises:
         UserError: W&B refuses or cannot be reached.
@@ -48,9 +48,7 @@ class WandbLogger:
 
     def __init__(
         self,
-        run_dir: Path,
-        past: Sequence[Snapshot],
-        config: Mapping[str, Any],
+        run: LoggedRun,
         project: Text,
         entity: Text | None,
         group: Text,
@@ -59,28 +57,28 @@ class WandbLogger:
     ) -> None:
         import wandb
 
-        id_file = run_dir / "wandb_id"
+        id_file = run.directory / "_".join(filter(None, ["wandb_id", run.phase]))
         if not (id_file.exists() and ID.fullmatch(id_file.read_text(errors="replace"))):
             write_atomically(id_file, uuid4().hex[:8])
+        self.axis, self.last_step = run.axis, run.last_step
         self.table = wandb.Table
-        self.rounds = len(past)
         try:
             self.run = wandb.init(
                 project=project,
                 entity=entity,
                 group=group,
-                job_type=job_type,
+                job_type="train" if run.phase else job_type,
                 tags=list(tags),
-                name=run_dir.name,
+                name="/".join(filter(None, [run.directory.name, run.phase])),
                 id=id_file.read_text(),
                 resume="allow",
-                dir=run_dir,
-                config=dict(config),
+                dir=run.directory,
+                config=dict(run.config),
             )
         except wandb.Error as error:
             why = printable(str(error).strip().partition("\n")[0]).rstrip(".")
             raise UserError(f"logger=wandb: {why}. {REMEDY}") from error
-        self.run.define_metric("*", step_metric="round")
+        self.run.define_metric("*", step_metric=self.axis)
 
     @staticmethod
     def require_login() -> None:
@@ -96,14 +94,14 @@ class WandbLogger:
         ):
             raise UserError(f"logger=wandb: there is no login. {REMEDY}")
 
-    def log_round(self, snapshot: Snapshot) -> None:
-        """See `SearchLogger`."""
-        values = {k: v for k, v in vars(snapshot).items() if v is not None}
-        values["strategy"] = printable(snapshot.strategy)
-        self.run.log(values, step=snapshot.round)
-        self.rounds = snapshot.round + 1
+    def log(self, metrics: Metrics, step: int) -> None:
+        """See `Logger`; W&B leaves out steps that an earlier visit logged."""
+        known = {k: x for k, x in metrics.items() if x is not None}
+        values = {k: printable(x) if isinstance(x, str) else x for k, x in known.items()}
+        self.run.log({self.axis: step, **values}, step=step)
+        self.last_step = step
 
-    def finish(self, archive: Archive) -> None:
+    def log_archive(self, archive: Archive) -> None:
         """Log all candidates as a table, and the best as the run's summary."""
         table = self.table(columns=COLUMNS)
         for round_ in archive.rounds:
@@ -118,7 +116,10 @@ class WandbLogger:
                     spreadsheet_cell(record.reason),
                     spreadsheet_cell(round_.note),
                 )
-        self.run.log({"candidates": table}, step=max(0, self.rounds - 1))
+        self.run.log({"candidates": table}, step=max(0, self.last_step))
         if best := archive.best():
             self.run.summary.update({"best": archive.score(best), "architecture": str(best.arch)})
+
+    def finish(self) -> None:
+        """See `Logger`."""
         self.run.finish()

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from collm_nas.core.printable import printable
-from collm_nas.logger.base import Snapshot
+from collm_nas.logger.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

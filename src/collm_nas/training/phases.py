@@ -46,7 +46,7 @@ class Job:
         train: the images to train with.
         keep: the weights that a phase leaves: `best` on the anchors, or `last`.
         trainer: builds Lightning's trainer from callbacks and loggers.
-        loggers: builds them for a phase.
+        loggers: builds them for a phase, by its name, of which so many steps are done.
         workers: processes that decode and augment images.
         most_steps: of a phase; what is left out of it is not trained.
         info: what is stored with the weights.
@@ -64,7 +64,7 @@ class Job:
     pace: Pace
     keep: str
     trainer: Callable[..., L.Trainer]
-    loggers: Callable[[Phase], Sequence[Logger]]
+    loggers: Callable[[str, int], Sequence[Logger]]
     workers: int
     most_steps: int | None
     info: Mapping[str, str]
@@ -181,7 +181,7 @@ def _train(job: Job, network: nn.Module, phase: Phase, steps: int, directory: Pa
         last, restored, pace.checkpoint_every_steps, pace.checkpoint_every_seconds, steps
     )
     trainer = job.trainer(
-        callbacks=[validation, watching, checkpoints], logger=list(job.loggers(phase))
+        callbacks=[validation, watching, checkpoints], logger=list(job.loggers(phase.name, first))
     )
     _hold_processes(job, network, trainer)
     with ieee_single_precision():

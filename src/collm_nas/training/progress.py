@@ -84,6 +84,7 @@ class Watching(L.Callback):
             }
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, done)
+                logger.save()
             self._show(done, loss, pl_module.recipe.batch_size)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

@@ -125,6 +125,7 @@ class Validation(L.Callback):
             metrics = {f"val/{name}": value for name, value in row.items() if name != "step"}
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, done)
+                logger.save()
             if doubt := self.anchors.doubt(accuracies.values(), self.anchors.images.ranked_by):
                 print(f"  step {done:,}: {doubt}", file=sys.stderr, flush=True)
 
