@@ -34,7 +34,8 @@ def evaluate(run: StoredRun, rank: int, table: str | None) -> None:
     """
     ranking = run.ranking()
     if not 1 <= rank <= len(ranking):
-        raise UserError(f"rank={rank}: {run.directory} has {len(ranking)} architectures to choose")
+        held = f"{run.directory} has {len(ranking)} architectures to choose"
+        raise UserError(f"rank={rank}: {held}, by its archive.jsonl and result.json")
     record, space = ranking[rank - 1], run.space()
     assert record.arch is not None
     metrics = {**record.metrics, "test_accuracy": test_accuracy(space, table)(record.arch)}

@@ -59,7 +59,8 @@ def nth(run: StoredRun, rank: int) -> Architecture:
     """
     ranking = run.ranking()
     if not 1 <= rank <= len(ranking):
-        raise UserError(f"rank={rank}: {run.directory} has {len(ranking)} architectures to choose")
+        held = f"{run.directory} has {len(ranking)} architectures to choose"
+        raise UserError(f"rank={rank}: {held}, by its archive.jsonl and result.json")
     arch = ranking[rank - 1].arch
     assert arch is not None
     return arch
