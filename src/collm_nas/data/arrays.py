@@ -58,7 +58,6 @@ class ArrayImages(ImageData):
         """Read the images (N, H, W, 3) to test with, and their labels."""
 
     def split(self, name: SplitName) -> Split:
-        """See `ImageData`."""
         if name == "test":
             return array_split(name, *self.test())
         pixels, labels = self._train

@@ -28,7 +28,6 @@ class Digits(ImageData):
     crop_ratio = 1.0
 
     def split(self, name: SplitName) -> Split:
-        """See `ImageData`."""
         images, labels = self._shuffled
         return array_split(name, images[PARTS[name]], labels[PARTS[name]])
 

@@ -40,7 +40,6 @@ class ListedImages(ImageData):
         self._parts, self._upright = parts, upright
 
     def split(self, name: SplitName) -> Split:
-        """See `ImageData`."""
         files, positions = self._parts[name]
         return files.split(name, positions, self._upright)
 

@@ -70,7 +70,6 @@ class ImageNet(ListedImages):
         super().__init__(parts, crop_ratio=0.875, upright=False)
 
     def split(self, name: SplitName) -> Split:
-        """See `ImageData`."""
         if name in ("ofa_10k", "autoformer_100"):
             train, _ = self._parts["train"]
             return train.split(name, _held_out(train, name), self._upright)

@@ -14,5 +14,4 @@ class ClosedForm:
         self.space = space
 
     def costs(self, arch: Architecture) -> Metrics:
-        """See `CostModel`."""
         return self.space.costs(arch)

@@ -107,7 +107,6 @@ class MeasuredLatency:
         self.supernet: Supernet | None = None
 
     def costs(self, arch: Architecture) -> Metrics:
-        """See `CostModel`."""
         return {**self.space.costs(arch), "latency_ms": self.latency_ms(arch)}
 
     def latency_ms(self, arch: Architecture) -> float:

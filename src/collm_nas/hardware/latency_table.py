@@ -58,7 +58,6 @@ class LatencyTable:
             )
 
     def costs(self, arch: Architecture) -> Metrics:
-        """See `CostModel`."""
         return {**self.space.costs(arch), "latency_ms": self.latency_ms(arch)}
 
     def latency_ms(self, arch: Architecture) -> float:

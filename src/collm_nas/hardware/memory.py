@@ -27,5 +27,4 @@ class ActivationMemory:
             ) from None
 
     def costs(self, arch: Architecture) -> Metrics:
-        """See `CostModel`."""
         return {**self.space.costs(arch), "activation_bytes": self.space.activation_bytes(arch)}

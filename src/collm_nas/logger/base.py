@@ -84,12 +84,10 @@ class Loggers:
             logger.finish()
 
     def log(self, metrics: Metrics, step: int) -> None:
-        """See `Logger`."""
         for logger in self.members:
             logger.log(metrics, step)
 
     def log_archive(self, archive: Archive) -> None:
-        """See `LogsArchive`."""
         for logger in self.members:
             if isinstance(logger, LogsArchive):
                 logger.log_archive(archive)

@@ -28,7 +28,6 @@ class CSVLogger:
             self._rewrite([self._row(metrics, step) for step, metrics in enumerate(run.past)])
 
     def log(self, metrics: Metrics, step: int) -> None:
-        """See `Logger`."""
         row = self._row(metrics, step)
         if {*row} - {*self.columns}:
             self._rewrite([*self._read(step), row])

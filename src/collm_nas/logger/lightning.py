@@ -32,5 +32,4 @@ class LightningLogger:
         self.logger.save()
 
     def finish(self) -> None:
-        """See `Logger`."""
         self.logger.finalize("success")

@@ -121,5 +121,4 @@ class WandbLogger:
             self.run.summary.update({"best": archive.score(best), "architecture": str(best.arch)})
 
     def finish(self) -> None:
-        """See `Logger`."""
         self.run.finish()

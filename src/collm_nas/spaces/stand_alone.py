@@ -34,15 +34,12 @@ class OneNetwork(SearchSpace):
         return f"{self.space.identity}+{self.space.key(self.arch)}"
 
     def costs(self, arch: Architecture) -> Costs:
-        """See `SearchSpace`."""
         return self.space.costs(arch)
 
     def resolution(self, arch: Architecture) -> int:
-        """See `SearchSpace`."""
         return self.space.resolution(arch)
 
     def key(self, arch: Architecture) -> str:
-        """See `SearchSpace`."""
         return self.space.key(arch)
 
     def sample(self, rng: random.Random) -> Architecture:
@@ -58,10 +55,8 @@ class Alone(Supernet):
         self.network = supernet_class(space.space).stand_alone(space.space, space.arch)
 
     def forward(self, images: Tensor, arch: Architecture) -> Tensor:
-        """See `Supernet`."""
         logits: Tensor = self.network(images)
         return logits
 
     def extract(self, arch: Architecture) -> nn.Module:
-        """See `Supernet`."""
         return deepcopy(self.network)

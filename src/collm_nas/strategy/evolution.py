@@ -62,7 +62,6 @@ class Evolution:
         self.mutation_rate = mutation_rate
 
     def propose(self, archive: Archive) -> Batch:
-        """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
         if (missing := self.population - len(archive.feasible())) > 0:
             return Batch.of(

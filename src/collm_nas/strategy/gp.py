@@ -60,7 +60,6 @@ class GaussianProcess:
         self.listed_features = one_hot(space.variables, self.listed)
 
     def propose(self, archive: Archive) -> Batch:
-        """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
         tried = archive.feasible()
         if (missing := self.initial - len(tried)) > 0:

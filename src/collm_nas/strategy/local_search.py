@@ -36,7 +36,6 @@ class LocalSearch:
         self._current: Fold[Record | None] = Fold(None, self._climb)
 
     def propose(self, archive: Archive) -> Batch:
-        """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
         note, archs = STEP, self._untried_neighbours(archive, rng)
         if not archs:

@@ -66,7 +66,6 @@ class NSGA2:
         self.survivors: Fold[Sequence[Survivor]] = Fold((), self._survive)
 
     def propose(self, archive: Archive) -> Batch:
-        """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
         if (missing := self.population - len(archive.feasible())) > 0:
             return Batch.of(

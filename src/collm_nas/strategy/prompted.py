@@ -86,8 +86,6 @@ class Prompted:
         return {}
 
     def propose(self, archive: Archive) -> Batch:
-        """See `SearchStrategy`."""
-
         def prompt(dialect: Dialect, request: str) -> list[Message]:
             values = {
                 "request": request,

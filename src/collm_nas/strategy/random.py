@@ -24,7 +24,6 @@ class RandomSearch:
         self.batch_size = batch_size
 
     def propose(self, archive: Archive) -> Batch:
-        """See `SearchStrategy`."""
         rng = round_rng(self.seed, archive)
         draws = [self.problem.sample] * self.batch_size
         return Batch.of(*rejection_sample(self.problem, archive, rng, draws))

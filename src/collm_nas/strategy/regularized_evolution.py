@@ -46,7 +46,6 @@ class RegularizedEvolution:
         self.batch_size = batch_size
 
     def propose(self, archive: Archive) -> Batch:
-        """See `SearchStrategy`."""
         alive = archive.feasible()[-self.population :]
 
         def child(rng: random.Random) -> Architecture:

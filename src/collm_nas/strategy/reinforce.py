@@ -67,7 +67,6 @@ class Reinforce:
         self._policy = Fold(Policy(logits, zeros, zeros), self._updated)
 
     def propose(self, archive: Archive) -> Batch:
-        """See `SearchStrategy`."""
         policy = _softmax(self.logits(archive)).tolist()
         space = self.problem.space
 

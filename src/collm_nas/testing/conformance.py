@@ -1,4 +1,4 @@
-# ruff: noqa: D102 (a test's name says what it promises)
+
 """The promises of a search space and of a supernet, as test classes to inherit from.
 
     class TestMySpace(SearchSpaceConformance):

@@ -1,4 +1,4 @@
-# ruff: noqa: D102 (a test's name says what it promises)
+
 """The promises of networks: of a supernet, and of those that a table was made with."""
 
 from __future__ import annotations
@@ -134,7 +134,6 @@ class SupernetConformance(NetworkConformance):
         cls.net = supernet
 
     def network(self, arch: Architecture) -> nn.Module:
-        """See `NetworkConformance`."""
         return self.net.extract(arch)
 
     @few

@@ -1,4 +1,4 @@
-# ruff: noqa: D102 (a test's name says what it promises)
+
 """The promises of the parts of a search, as test classes to inherit from.
 
     class TestMutations(StrategyConformance):

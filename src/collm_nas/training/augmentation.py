@@ -51,7 +51,6 @@ class RandomCrop(RandomView, Single):
     """A random view of each image; batch norms may be calibrated on such views, too."""
 
     def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
-        """See `Augmentation`."""
         return self.draw(image, size, random.Random(rng_seed))
 
 
@@ -68,7 +67,6 @@ class PaddedCrop(Single):
     padding: CountOrZero | None = None
 
     def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
-        """See `Augmentation`."""
         rng = random.Random(rng_seed)
         if image.size != (size, size):
             image = image.resize((size, size), PILLOW["bilinear"])

@@ -44,7 +44,6 @@ class CrossEntropy:
     def __call__(
         self, logits_NC: Tensor, targets: Tensor, teacher_logits_NC: Tensor | None = None
     ) -> Tensor:
-        """See `Loss`."""
         labels = F.cross_entropy(logits_NC, targets, label_smoothing=self.label_smoothing)
         if teacher_logits_NC is None:
             return labels

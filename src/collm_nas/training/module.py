@@ -74,7 +74,6 @@ class SupernetTraining(L.LightningModule):
         self._momenta = {norm: norm.momentum for norm in batch_norms(network)}
 
     def configure_optimizers(self) -> Optimizer:
-        """See `LightningModule`."""
         rate = self.recipe.learning_rate(self.phase, self.first_step, self.steps_per_epoch)
         return self.recipe.optimizer.build(self.network, rate)
 

@@ -55,7 +55,6 @@ class SGD:
     decay: Decay = "weights"
 
     def build(self, network: nn.Module, lr: float) -> Optimizer:
-        """See `OptimizerRecipe`."""
         groups = decay_groups(network, self.weight_decay, self.decay)
         return torch.optim.SGD(groups, lr, momentum=self.momentum, nesterov=self.nesterov)
 
@@ -78,7 +77,6 @@ class AdamW:
     eps: Positive = 1e-8
 
     def build(self, network: nn.Module, lr: float) -> Optimizer:
-        """See `OptimizerRecipe`."""
         groups = decay_groups(network, self.weight_decay, self.decay)
         first, second = self.betas
         return torch.optim.AdamW(groups, lr, betas=(first, second), eps=self.eps)

@@ -74,7 +74,6 @@ class RandAugmented:
             raise ValueError("recipe.augmentation.mixup and cutmix must not both be zero")
 
     def image(self, image: Image.Image, size: int, rng_seed: int) -> Pixels:
-        """See `Augmentation`."""
         rng = random.Random(rng_seed)
         view = maybe_mirrored(random_crop(image, size, self.scale, "bicubic", rng), rng)
         with _seeded(rng.getrandbits(32)):

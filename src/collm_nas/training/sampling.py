@@ -48,13 +48,11 @@ class Uniform:
     choices: Choices = field(default_factory=dict)
 
     def draw(self, space: SearchSpace, seed: int, step: int) -> tuple[Architecture, ...]:
-        """See `SamplingRule`."""
         return tuple(
             draw_uniform(space, self.choices, _keyed(seed, step, i)) for i in range(self.subnets)
         )
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
-        """See `SamplingRule`."""
         return wrong_choices(space, self.choices, f"{key}.choices")
 
 
@@ -82,12 +80,10 @@ class CostBins:
     choices: Choices = field(default_factory=dict, init=False)
 
     def draw(self, space: SearchSpace, seed: int, step: int) -> tuple[Architecture, ...]:
-        """See `SamplingRule`."""
         rng = _keyed(seed, step, 0)
         return (self._in_bin(space, rng.randrange(self.bins), rng),)
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
-        """See `SamplingRule`."""
         if not self.minimum < self.maximum:
             return [
                 f"{key} needs a minimum below its maximum, got {self.minimum:,} and "
@@ -122,7 +118,6 @@ class StrictFairness:
     choices: Choices = field(default_factory=dict, init=False)
 
     def draw(self, space: SearchSpace, seed: int, step: int) -> tuple[Architecture, ...]:
-        """See `SamplingRule`."""
         rng = _keyed(seed, step, 0)
         permutations = {
             v.name: [rng.sample(v.options, len(v.options)) for _ in range(v.count)]
@@ -135,7 +130,6 @@ class StrictFairness:
         )
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
-        """See `SamplingRule`."""
         counts = {len(v.options) for v in space.variables}
         encodings = math.prod(len(v.options) ** v.count for v in space.variables)
         if len(counts) == 1 and space.size() == encodings:
@@ -161,14 +155,12 @@ class Sandwich:
     choices: Choices = field(default_factory=dict)
 
     def draw(self, space: SearchSpace, seed: int, step: int) -> tuple[Architecture, ...]:
-        """See `SamplingRule`."""
         drawn = [
             draw_uniform(space, self.choices, _keyed(seed, step, i)) for i in range(self.random)
         ]
         return (largest(space, self.choices), smallest(space, self.choices), *drawn)
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
-        """See `SamplingRule`."""
         return wrong_choices(space, self.choices, f"{key}.choices")
 
 
@@ -181,11 +173,9 @@ class Fixed:
     choices: Choices = field(default_factory=dict, init=False)
 
     def draw(self, space: SearchSpace, seed: int, step: int) -> tuple[Architecture, ...]:
-        """See `SamplingRule`."""
         return (self.arch,)
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
-        """See `SamplingRule`."""
         return []
 
 

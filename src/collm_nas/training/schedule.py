@@ -51,7 +51,6 @@ class Cosine:
     warmup_from: NotNegative | None = 0.0
 
     def lr(self, step: int, horizon: Horizon) -> float:
-        """See `Schedule`."""
         if step < horizon.warmup:
             return _warm_up(step, horizon, self.warmup_from)
         done = (step - horizon.warmup) / (horizon.steps - horizon.warmup)
@@ -66,7 +65,6 @@ class Linear:
     warmup_from: NotNegative | None = 0.0
 
     def lr(self, step: int, horizon: Horizon) -> float:
-        """See `Schedule`."""
         if step < horizon.warmup:
             return _warm_up(step, horizon, self.warmup_from)
         done = (step - horizon.warmup) / (horizon.steps - horizon.warmup)
@@ -90,7 +88,6 @@ class EpochCosine:
     late: bool = True
 
     def lr(self, step: int, horizon: Horizon) -> float:
-        """See `Schedule`."""
         epoch = step // horizon.steps_per_epoch
         if self.late:
             epoch = max(0, epoch - 1)

@@ -31,5 +31,4 @@ class TrainerLogger(LightningBase):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """See `Logger`."""
         self.logger.finish()

@@ -67,7 +67,6 @@ class TrainedAlone:
         self.protocol = f"trained alone, {cfg.evaluator.protocol}"
 
     def evaluate(self, arch: Architecture) -> Metrics:
-        """See `Evaluator`."""
         directory = self.directory / self.space.key(arch)
         evaluator = train_alone(self.cfg, self.space, arch, directory, self.cfg.seed)
         return evaluator.accuracy(arch, evaluator.validation)

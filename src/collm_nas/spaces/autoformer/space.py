@@ -194,7 +194,6 @@ class AutoFormer(SearchSpace):
         return self._costs(Totals(len(heads), embed, sum(heads), sum(ratios)))
 
     def activation_bytes(self, arch: Architecture) -> int:
-        """See `SearchSpace`."""
         embed, heads, ratios = shape_of(arch)
         patches = (self.side // self.patch_size) ** 2
         widest = max(3 * HEAD_DIM * max(heads), int(embed * max(ratios)))

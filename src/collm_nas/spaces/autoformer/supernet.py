@@ -48,14 +48,12 @@ class AutoFormerSupernet(Supernet):
             setattr(self, name, child)
 
     def forward(self, images: Tensor, arch: Architecture) -> Tensor:
-        """See `Supernet`."""
         subnet = self._frame(arch)
         logits: Tensor = functional_call(subnet, self._weights(subnet), (images,))
         return logits
 
     @torch.no_grad()
     def extract(self, arch: Architecture) -> VisionTransformer:
-        """See `Supernet`."""
         subnet = self._frame(arch)
         weights = self._weights(subnet)
         copies = {n: w.clone(memory_format=torch.contiguous_format) for n, w in weights.items()}

@@ -45,7 +45,6 @@ class OFALookup:
             self._read(resolution, Path(tables).expanduser() / f"{resolution}_lookup_table.yaml")
 
     def costs(self, arch: Architecture) -> Metrics:
-        """See `CostModel`."""
         return {**self.space.costs(arch), "latency_ms": self.latency_ms(arch)}
 
     def latency_ms(self, arch: Architecture) -> float:

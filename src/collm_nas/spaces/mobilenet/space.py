@@ -163,7 +163,6 @@ class MobileNet(SearchSpace):
         return costs
 
     def activation_bytes(self, arch: Architecture) -> int:
-        """See `SearchSpace`."""
         return BYTES_PER_VALUE * self._counts(arch).activations
 
     def _counts(self, arch: Architecture) -> Counts:

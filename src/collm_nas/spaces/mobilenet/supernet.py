@@ -93,7 +93,6 @@ class OFASupernet(MobileNetFrame, Supernet):
         init_weights(self)
 
     def forward(self, images: Tensor, arch: Architecture) -> Tensor:
-        """See `Supernet`."""
         x_NCHW = self.blocks[0](self.stem(images))
         for block in self.space.active_blocks(arch):
             x_NCHW = self.elastic_block(block.slot)(x_NCHW, block)
@@ -113,7 +112,6 @@ class OFASupernet(MobileNetFrame, Supernet):
 
     @torch.no_grad()
     def extract(self, arch: Architecture) -> MobileNetV3:
-        """See `Supernet`."""
         blocks = self.space.active_blocks(arch)
         subnet = MobileNetV3(self.space.skeleton, blocks, dropout_of(self.space))
         # what the blocks are cut from, by the names in a plain network
@@ -150,7 +148,6 @@ class SortChannels:
     expansions: Sequence[Count]
 
     def problems(self, space: SearchSpace, key: str) -> list[str]:
-        """See `collm_nas.training.recipe.Preparation`."""
         if not isinstance(space, MobileNet):
             return [f"{key} must be null: blocks of {space.name} have one width each"]
         chosen, known = {*self.expansions}, space.expansions

@@ -55,7 +55,6 @@ class CellSupernet(Skeleton, Supernet):
         )
 
     def forward(self, images: Tensor, arch: Architecture) -> Tensor:
-        """See `Supernet`."""
         choices = _choices(arch)
         x = self.stem(images)
         for cell in self.cells:

@@ -58,7 +58,6 @@ class TableCosts:
                 raise TableError(f"{path} has no {', '.join(wrong)} of the cell {name_of(key)}")
 
     def costs(self, arch: Architecture) -> Metrics:
-        """See `CostModel`."""
         return {**self.space.costs(arch), **self.table[self.space.key(arch)]}
 
 

@@ -108,7 +108,6 @@ class ShuffleNet(SearchSpace):
         return {metric: cost.total(ops) for metric, cost in self.additive.items()}
 
     def activation_bytes(self, arch: Architecture) -> int:
-        """See `SearchSpace`."""
         units = zip(self._activations, arch["ops"], strict=True)
         return BYTES_PER_VALUE * max(self._fixed_activations, *(row[int(op)] for row, op in units))
 

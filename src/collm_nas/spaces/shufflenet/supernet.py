@@ -47,7 +47,6 @@ class SPOSSupernet(Trunk, Supernet):
         initialise(self)
 
     def forward(self, images: Tensor, arch: Architecture) -> Tensor:
-        """See `Supernet`."""
         x = self.first_conv(images)
         for choices, op in zip(self.features, arch["ops"], strict=True):
             x = cast(nn.ModuleList, choices)[int(op)](x)
@@ -55,7 +54,6 @@ class SPOSSupernet(Trunk, Supernet):
 
     @staticmethod
     def blocks_of(subnet: nn.Module) -> list[nn.Module]:
-        """See `Supernet`."""
         return [*cast(SPOSNetwork, subnet).features]
 
     @classmethod
