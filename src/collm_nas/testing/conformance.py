@@ -1,4 +1,3 @@
-
 """The promises of a search space and of a supernet, as test classes to inherit from.
 
     class TestMySpace(SearchSpaceConformance):

@@ -1,4 +1,3 @@
-
 """The promises of networks: of a supernet, and of those that a table was made with."""
 
 from __future__ import annotations

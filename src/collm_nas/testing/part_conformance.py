@@ -1,4 +1,3 @@
-
 """The promises of the parts of a search, as test classes to inherit from.
 
     class TestMutations(StrategyConformance):
