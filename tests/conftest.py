@@ -29,8 +29,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def options(group: str) -> list[str]:
-    """List the options of a config group; names that start with an underscore are bases."""
-    return sorted(p.stem for p in (CONF / group).glob("[!_]*.yaml"))
+    """List the options of a config group."""
+    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
 
 
 def problems_of(factory: Callable[..., Any], **settings: Any) -> str:

@@ -17,7 +17,7 @@ from collm_nas.llm.openai import OpenAIChat
 from tests.conftest import load
 
 CONF = Path(__file__).parents[2] / "conf"
-OPTIONS = [path.stem for path in sorted((CONF / "llm").glob("[!_]*.yaml"))]
+OPTIONS = [path.stem for path in sorted((CONF / "llm").glob("*.yaml"))]
 KEY = "sk-proj-0123456789abcdefghij"
 
 
@@ -95,7 +95,7 @@ def test_no_key_enters_a_config(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_every_parameter_of_the_class_is_in_the_shared_file() -> None:
-    shared = OmegaConf.load(CONF / "llm" / "_openai.yaml")
+    shared = OmegaConf.load(CONF / "llm" / "openai.yaml")
     parameters = inspect.signature(OpenAIChat).parameters
     assert set(shared.model) - {"_target_"} == set(parameters)
 
