@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench clean
+.PHONY: help setup demo test test-slow test-long lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,11 @@ demo: setup ## search NAS-Bench-201 with the embedded language model, next to it
 test: setup ## run the fast tests
 	$(BIN)/pytest -n 2 -m 'not slow and not gpu'
 
-test-slow: setup ## run the slow tests
-	$(BIN)/pytest -n 2 -m 'slow and not gpu'
+test-slow: setup ## run the slow tests but for those of minutes
+	$(BIN)/pytest -n 2 -m 'slow and not long and not gpu'
+
+test-long: setup ## run the slow tests of minutes: whole trainings, installs, ten thousand answers
+	$(BIN)/pytest -n 2 -m 'long and not gpu'
 
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .

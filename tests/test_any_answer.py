@@ -140,6 +140,7 @@ def test_whatever_was_answered_a_run_goes_on_and_is_replayed(name, network, tmp_
     assert shows_only_text(capsys.readouterr().out)
 
 
+@pytest.mark.long
 @pytest.mark.slow  # 10,000 answers
 def test_ten_thousand_answers_go_through_the_whole_loop(network, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda file: None)  # nothing crashes here

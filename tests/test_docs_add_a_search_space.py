@@ -84,6 +84,7 @@ def test_code_of_the_document_is_as_clean_as_ours(project: Path) -> None:
     run(project, "-m", "ruff", "format", "--check", *modules)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_space_of_a_package_elsewhere_is_trained_searched_and_exported(tmp_path: Path) -> None:
     package = tmp_path / "packages" / "my_nas"

@@ -14,7 +14,7 @@ PHOTOGRAPHS = SHARED / "data" / "imagenette128"
 CHANCE = 10.0  # percent: ten classes
 MINUTES = 60
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def train_and_search(work: Path, *overrides: str) -> dict[str, float]:

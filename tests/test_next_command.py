@@ -125,6 +125,7 @@ def test_from_a_training_to_a_shipped_network_by_what_is_printed(tmp_path):
     assert loaded.returncode == 0, loaded.stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_interrupted_training_prints_what_continues_it(tmp_path):
     typed = ["experiment=digits_demo", "recipe.phases.0.epochs=6", "pace.validate_every_epochs=6"]

@@ -15,7 +15,7 @@ import torch
 
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 QUICK = [
     "searchspace=shufflenet_tiny",
     "recipe=digits",

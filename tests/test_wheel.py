@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import CONF, ROOT, options
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 COMMANDS = ("collm-train", "collm-search", "collm-evaluate", "collm-compare")
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]

@@ -132,6 +132,7 @@ def test_a_file_of_another_shape_is_told_in_words(name, finished, tmp_path):
     assert not tracebacks(finished, name, random.Random(name).sample(every, 4), tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.yaml", "result.json", "evaluation.json"])
 def test_files_of_many_wrong_shapes_are_told_in_words(name, finished, tmp_path):

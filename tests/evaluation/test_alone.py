@@ -65,6 +65,7 @@ def test_retraining_tells_mean_and_spread_and_is_not_repeated(supernet, tmp_path
     assert read(tmp_path / "evaluation.json") == [entry]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_same_weights(supernet, tmp_path, monkeypatch):
     settings = [ARCH, *SHORT, "pace.checkpoint_every_steps=4"]
@@ -88,6 +89,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(supernet, tmp_path, 
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_finetuning_begins_with_inherited_weights_and_ships(supernet, tmp_path):
     settings = [ARCH, *SHORT, "recipe.phases.0.epochs=0.07"]  # one step
