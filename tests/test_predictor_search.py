@@ -28,7 +28,7 @@ def search(strategy: str, run_dir: Path, *overrides: str) -> session.Parts:
         f"evaluator.file={OFFICIAL}",
         f"strategy={strategy}",
         "llm=scripted",
-        *(f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe", "logger")),
+        *(f"choices.{name}=x" for name in ("searchspace", "strategy", "llm", "recipe")),
         "report=line",
         *overrides,
     )

@@ -47,7 +47,7 @@ def test_the_name_tells_what_was_done_instead_of_what_was_asked() -> None:
     asked = protocol("clean", bn_images=1000, precision="bfloat16")
     told = asked.name_with(bn_images=380, ranking="training_images")
     assert told == "clean,bn_images=380,precision=bfloat16,ranking=training_images"
-    assert asked.told() == asked.name
+    assert asked.name_with() == asked.name
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from collm_nas.core.files import Journal
 from tests.conftest import ROOT, load
 
 pytestmark = pytest.mark.usefixtures("cache")
-CHOICES = ("searchspace", "strategy", "llm", "recipe", "logger")
+CHOICES = ("searchspace", "strategy", "llm", "recipe")
 SETTINGS = [
     "data=digits",
     "llm=scripted",
