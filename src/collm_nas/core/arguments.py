@@ -137,12 +137,7 @@ def node_problems(node: Mapping[str, Any], given: Collection[str] = ()) -> list[
         return [Problem(("_target_",), f"names nothing that can be built, {target!r}: {error}")]
     settings = {name: value for name, value in node.items() if name not in HYDRAS}
     partial = bool(node.get("_partial_"))
-    bare = [  # nothing would make objects of these
-        Problem((name,), f"must be a node with a `_target_`, got {settings[name]!r}")
-        for name, argument in _arguments(factory).items()
-        if is_dataclass(argument.annotation) and _is_mapping(settings.get(name))
-    ]
-    return [*bare, *problems(factory, settings, given=given, partial=partial)]
+    return problems(factory, settings, given=given, partial=partial)
 
 
 def problems(
