@@ -179,7 +179,7 @@ def test_a_space_of_another_package_is_built_if_the_caller_names_it(
     loaded = collm_nas.load_subnet(folder, spaces=["their_nas"])
     images = noise(exported[2].size, 1)
     torch.testing.assert_close(loaded(images), exported[1](images))
-    monkeypatch.delitem(sys.modules, "their_nas")
+    del sys.modules["their_nas"]
 
 
 def test_damaged_or_missing_files_are_named(exported, tmp_path):
